@@ -1,0 +1,1 @@
+"""Networks and their form as bytes; knows nothing of paths, data or training."""

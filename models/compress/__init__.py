@@ -1,0 +1,1 @@
+"""Ways to make a trained student smaller before it is packed."""

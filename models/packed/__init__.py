@@ -1,0 +1,1 @@
+"""The packed file: a student as bytes, and where those bytes go."""

@@ -1,0 +1,195 @@
+"""The command line. Heavy imports happen inside the commands: --help and verify answer without torch."""
+
+import argparse
+import errno
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pipeline.console import complain, say
+from pipeline.errors import MachineError, RequestError
+
+ROOT = Path(__file__).resolve().parent.parent  # the folder of run.sh: runs/ and submissions/ lie there
+MACHINE_ERRNOS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENOMEM,
+}
+STAGES = ("prepare", "teach", "export", "distill", "pack")
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, taken like Ctrl-C: files are whole at every moment, so it may end anywhere."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise RequestError(f"{message} (./run.sh --help shows what there is)")
+
+
+def main(argv: list[str], root: Path = ROOT) -> int:
+    """Carry out one command; return the exit code: 0 done, 1 no, 2 wrong request, 3 machine failed, 70 a bug, 130/143."""
+    try:
+        command = COMMANDS.get(argv[0]) if argv else None
+        return command(argv[1:], root) if command else _run(argv, root)
+    except (RequestError, MachineError) as error:
+        return _end(str(error), error.exit_code)
+    except _Terminated:
+        return _end("terminated; the same command resumes", 143)
+    except KeyboardInterrupt:
+        return _end("interrupted; the same command resumes", 130)
+    except Exception as error:
+        if line := machine_failure(error):
+            return _end(f"{line}; the same command resumes", 3)
+        traceback.print_exc()
+        return _end("this is a bug in the program, please report it with the lines above", 70)
+
+
+def machine_failure(error: Exception) -> str:
+    """One line when the machine failed (disk, permission, memory), else nothing: then it is a bug."""
+    text = (str(error).splitlines() or [""])[0]
+    if isinstance(error, OSError) and error.errno in MACHINE_ERRNOS:
+        return f"the machine failed: {text}"
+    out_of_memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return f"out of memory: {text}; try a smaller batch_size" if isinstance(error, MemoryError) or out_of_memory else ""
+
+
+def _run(argv: list[str], root: Path) -> int:
+    """The whole run."""
+    from pipeline.request import Job
+    from pipeline.resolve_request import resolve
+    from pipeline.run_all import run_all
+    from pipeline.run_folder import RunFolder
+
+    arguments = _run_parser().parse_args(argv)
+    request = resolve(arguments, root)
+    return run_all(Job(RunFolder(root, request.name), request, arguments.verify))
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    from pipeline.read_settings import preset_names
+    from pipeline.resolve_request import budget
+    from pipeline.settings import BUDGET_BYTES
+
+    others = [f"  {name:8} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+    parser = _Parser(
+        prog="./run.sh",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Train a teacher ensemble, distill it into a small network, pack that into a file under a byte limit,\n"
+        "prove that it fits, and write the CSV to upload. The same command again resumes.",
+        epilog="\n".join(["other commands, each with --help:", *others, "  test     Run all tests."]),
+    )
+    add = parser.add_argument
+    add(
+        "--data",
+        metavar="DIR_OR_ZIP",
+        type=Path,
+        help="the contest; default: data/ or data.zip beside run.sh, else digits",
+    )
+    add("--preset", metavar="NAME_OR_TOML", help=f"{', '.join(preset_names())}, or a file")
+    add("--name", help="name of the run; default: the contest's")
+    add("--budget", metavar="BYTES", type=budget, default=BUDGET_BYTES, help=f"decimal bytes, default {BUDGET_BYTES}")
+    add("--labels", metavar="FILE", type=Path, help="soft labels from elsewhere: nothing is taught or exported")
+    add("--inductive", action="store_true", help="test images take no part in training")
+    add("--final", action="store_true", help="validation joins training, and no validation figure is claimed")
+    add("--set", metavar="KEY=VALUE", action="append", nargs="+", default=[], dest="changes", help="change settings")
+    add("--verify", action="store_true", help="on resuming, read every stored file again in full")
+    return parser
+
+
+def _stage(stage: str) -> Callable[[list[str], Path], int]:
+    def command(argv: list[str], root: Path) -> int:
+        from pipeline.run_stage import run_stage
+        from pipeline.run_folder import RunFolder, check_name
+
+        parser = _Parser(prog=f"./run.sh {stage}", allow_abbrev=False, description=command.__doc__)
+        parser.add_argument("--name", required=True, help="name of the run")
+        if stage == "teach":
+            parser.add_argument("--member", type=int, help="train this member alone, counted from 0")
+        arguments = parser.parse_args(argv)
+        return run_stage(stage, RunFolder(root, check_name(arguments.name)), getattr(arguments, "member", None))
+
+    command.__doc__ = f"Do the stage {stage} of a run, given with --name."
+    return command
+
+
+def _verify(argv: list[str], _root: Path) -> int:
+    """Check a file's bytes on disk against the budget."""
+    from pipeline.resolve_request import budget
+    from pipeline.stages.verify_size import verify_size
+    from pipeline.settings import BUDGET_BYTES
+
+    parser = _Parser(prog="./run.sh verify", allow_abbrev=False, description=_verify.__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--budget", metavar="BYTES", type=budget, default=BUDGET_BYTES)
+    arguments = parser.parse_args(argv)
+    fits, lines = verify_size(arguments.file, arguments.budget)
+    say("\n".join(lines))
+    return 0 if fits else 1
+
+
+def _predict(argv: list[str], _root: Path) -> int:
+    """Write predictions from a packed file alone."""
+    from pipeline.stages.predict_testing import predict_folder
+
+    parser = _Parser(prog="./run.sh predict", allow_abbrev=False, description=_predict.__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--data", metavar="DIR_OR_ZIP", type=Path, required=True, help="may hold test images alone")
+    parser.add_argument("--out", metavar="CSV", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    count = predict_folder(arguments.file, arguments.data, arguments.out, os.cpu_count() or 1)
+    say(f"{arguments.out}: {count} predictions")
+    return 0
+
+
+def _models(argv: list[str], _root: Path) -> int:
+    """List every student network: parameters, bytes at each precision."""
+    from models.budget import describe_students
+
+    parser = _Parser(prog="./run.sh models", allow_abbrev=False, description=_models.__doc__)
+    parser.add_argument("--json", action="store_true")
+    students = describe_students()
+    if parser.parse_args(argv).json:
+        say(json.dumps(students, indent=1))
+        return 0
+    say(
+        f"{'name':24}{'parameters':>11}{'fp32':>11}{'fp16':>10}{'uint8':>10}   (bytes of the packed file, 64x64, 11 classes)"
+    )
+    for student in students:
+        sizes: Any = student["bytes"]
+        row = f"{student['name']:24}{student['parameters']:>11,}{sizes['fp32']:>11,}{sizes['fp16']:>10,}{sizes['uint8']:>10,}"
+        say(row)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[list[str], Path], int]] = {
+    **{stage: _stage(stage) for stage in STAGES},
+    "verify": _verify,
+    "predict": _predict,
+    "models": _models,
+}
+
+
+def _end(line: str, code: int) -> int:
+    complain(f"error: {line}")
+    return code
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _Terminated
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(main(sys.argv[1:]))

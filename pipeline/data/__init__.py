@@ -1,0 +1,1 @@
+"""Contests, images, views, batches, CSV files."""

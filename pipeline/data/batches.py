@@ -1,0 +1,190 @@
+"""From stored views to batches on the device: one view is one epoch's input; cheap jitter that keeps the label is live.
+
+Shapes: N images of the set, B of a batch, V views, C classes, H = W = image size. Images are uint8 [N, H, W, 3] until they are
+normalised; because the channels come last in memory, the float [B, 3, H, W] is channels_last without a copy.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Per-channel mean and standard deviation, in units of 1/255."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def apply(self, images_BHWC: Tensor) -> Tensor:
+        """Turn uint8 [B, H, W, 3] into float32 [B, 3, H, W], channels_last in memory."""
+        mean, std = (torch.tensor(v, device=images_BHWC.device, dtype=torch.float32) for v in (self.mean, self.std))
+        return ((images_BHWC.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees. A row of `hard_probs_BC` sums to 1 where the image has a label, to 0 where it has none."""
+
+    images_BCHW: Tensor
+    hard_probs_BC: Tensor
+    soft_probs_BC: Tensor | None  # at the temperature of the loss
+
+    def mixed(self, images_BCHW: Tensor, partner_B: Tensor, share: float) -> "Batch":
+        """The batch with targets mixed like its images: `share` of its own, the rest of its partner's."""
+        soft = self.soft_probs_BC
+        soft = soft if soft is None else torch.lerp(soft[partner_B], soft, share)
+        return Batch(images_BCHW, torch.lerp(self.hard_probs_BC[partner_B], self.hard_probs_BC, share), soft)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Everything that a network learns from.
+
+    `views[v]` are the files of view v, one per split, in the order of the labels. `hard_labels_N` is int64 with -1 for "no
+    label". `soft_log_probs_VNC` is float16, or None for a member.
+    """
+
+    views: Sequence[Sequence[Path]]
+    hard_labels_N: Tensor
+    soft_log_probs_VNC: Tensor | None
+    classes: int
+    normalisation: Normalisation
+    temperature: float = 1.0
+
+    def steps_per_epoch(self, batch_size: int) -> int:
+        """Full batches only, so that every step has one shape; a set smaller than a batch is one batch."""
+        return max(1, len(self.hard_labels_N) // batch_size)
+
+
+def view_of_epoch(epoch: int, views: int, seed: int) -> int:
+    """Which view an epoch reads: every view once per round, each round in an order of its own."""
+    order = np.random.default_rng([seed, epoch // views]).permutation(views)
+    return int(order[epoch % views])
+
+
+class EpochBatches:
+    """Yields the batches of any epoch; epoch e is a pure function of (set, settings, seed, e), so a run can resume there."""
+
+    def __init__(self, training_set: TrainingSet, settings: TrainingSettings, seed: int, device: torch.device) -> None:
+        self.set, self.settings, self.seed, self.device = training_set, settings, seed, device
+        self.steps = training_set.steps_per_epoch(settings.batch_size)
+        self._hard_NC = _one_hot(training_set.hard_labels_N, training_set.classes, settings.label_smoothing).to(device)
+        self._loader = ThreadPoolExecutor(1, "next-view")
+        self._waiting: tuple[int, Future[Tensor]] | None = None  # (view, future): the view that is being read ahead
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Yield the epoch's batches, all of one shape, in an order and with jitter seeded by (seed, epoch)."""
+        generator = torch.Generator(self.device).manual_seed(epoch_seed(self.seed, epoch))
+        mixing = np.random.default_rng([self.seed, epoch, 1])
+        images_NHWC, soft_NC = self._view(epoch)
+        order_N = torch.randperm(len(images_NHWC), generator=generator, device=self.device)
+        size = min(self.settings.batch_size, len(images_NHWC))
+        for step in range(self.steps):
+            index_B = order_N[step * size : (step + 1) * size]
+            images_BHWC = jitter(images_NHWC[index_B], self.settings.flip, self.settings.shift, generator)
+            soft_BC = None if soft_NC is None else soft_NC[index_B]
+            batch = Batch(self.set.normalisation.apply(images_BHWC), self._hard_NC[index_B], soft_BC)
+            yield mix(batch, self.settings, mixing, generator)
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._loader.shutdown(cancel_futures=True)
+
+    def _view(self, epoch: int) -> tuple[Tensor, Tensor | None]:
+        """The epoch's images and soft labels on the device; starts to read the next epoch's view meanwhile."""
+        view = view_of_epoch(epoch, len(self.set.views), self.seed)
+        if self._waiting is not None and self._waiting[0] == view:
+            images = self._waiting[1].result()
+        else:
+            images = load_view(self.set.views[view])
+        following = view_of_epoch(epoch + 1, len(self.set.views), self.seed)
+        self._waiting = (following, self._loader.submit(load_view, self.set.views[following]))
+        soft_VNC = self.set.soft_log_probs_VNC
+        soft = None if soft_VNC is None else soften(soft_VNC[view].to(self.device), self.set.temperature)
+        return images.to(self.device), soft
+
+
+def soften(log_probs_NC: Tensor, temperature: float) -> Tensor:
+    """Probabilities at a temperature, float32; log-probabilities serve as logits, the softmax forgets the difference."""
+    return torch.softmax(log_probs_NC.float() / temperature, dim=1)
+
+
+def load_view(paths: Sequence[Path]) -> Tensor:
+    """Read a view's files into one uint8 [N, H, W, 3] tensor."""
+    return torch.from_numpy(np.concatenate([np.load(path) for path in paths]))
+
+
+def jitter(images_BHWC: Tensor, flip: bool, shift: int, generator: torch.Generator) -> Tensor:
+    """Flip each image with probability 1/2 and move it up to `shift` pixels each way, edges reflected.
+
+    One gather per axis for the whole batch, on whole rows and then on pixels; uint8 in, uint8 out.
+    """
+    if not (flip or shift):
+        return images_BHWC
+    count, height, width, _ = images_BHWC.shape
+    device = images_BHWC.device
+    rows_BH = _shifted(count, height, shift, generator, device)
+    columns_BW = _shifted(count, width, shift, generator, device)
+    if flip:
+        flipped_B1 = torch.rand(count, 1, generator=generator, device=device) < 0.5
+        columns_BW = torch.where(flipped_B1, columns_BW.flip(1), columns_BW)
+    image_B = torch.arange(count, device=device)
+    moved = images_BHWC[image_B[:, None], rows_BH] if shift else images_BHWC
+    row_1H1 = torch.arange(height, device=device)[None, :, None]
+    return moved[image_B[:, None, None], row_1H1, columns_BW[:, None, :]]
+
+
+def mix(batch: Batch, settings: TrainingSettings, random: np.random.Generator, generator: torch.Generator) -> Batch:
+    """Mixup (arXiv 1710.09412) or cutmix (arXiv 1905.04899) of images and all their labels, one share per batch."""
+    kinds = [kind for kind in ("mixup", "cutmix") if getattr(settings, f"{kind}_alpha") > 0]
+    if not kinds or random.random() >= settings.mix_probability:
+        return batch
+    kind = kinds[int(random.integers(len(kinds)))]
+    alpha = getattr(settings, f"{kind}_alpha")
+    share = float(random.beta(alpha, alpha))
+    images = batch.images_BCHW
+    partner_B = torch.randperm(len(images), generator=generator, device=images.device)
+    if kind == "mixup":
+        return batch.mixed(torch.lerp(images[partner_B], images, share), partner_B, share)
+    rows, columns = _box(share, images.shape[2], images.shape[3], random)
+    pasted = images.clone(memory_format=torch.channels_last)
+    pasted[:, :, rows, columns] = images[partner_B][:, :, rows, columns]
+    cut = (rows.stop - rows.start) * (columns.stop - columns.start) / (images.shape[2] * images.shape[3])
+    return batch.mixed(pasted, partner_B, 1.0 - cut)
+
+
+def _box(share: float, height: int, width: int, random: np.random.Generator) -> tuple[slice, slice]:
+    """A box of about (1 - share) of the area around a uniform centre, cut at the edges."""
+    sides = []
+    for length in (height, width):
+        half = length * (1.0 - share) ** 0.5 / 2
+        centre = random.uniform(0, length)
+        sides.append(slice(round(max(0.0, centre - half)), round(min(float(length), centre + half))))
+    return sides[0], sides[1]
+
+
+def _shifted(count: int, length: int, shift: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    """Source positions [count, length] of an axis moved by up to `shift`, reflected at both ends without repeating them."""
+    base = torch.arange(length, device=device)[None, :]
+    offset = torch.randint(-shift, shift + 1, (count, 1), generator=generator, device=device)
+    last = length - 1
+    return last - (last - (base + offset).abs()).abs()
+
+
+def _one_hot(labels_N: Tensor, classes: int, smoothing: float) -> Tensor:
+    hot = F.one_hot(labels_N.clamp_min(0), classes).float()
+    return (hot * (1.0 - smoothing) + smoothing / classes) * (labels_N >= 0)[:, None]
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """One 63-bit seed for everything random in an epoch."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)

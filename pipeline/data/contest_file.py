@@ -1,0 +1,42 @@
+"""The contest as the run remembers it: classes, ids, labels, channel statistics and the CSV's format, as JSON."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipeline.atomic import write_json
+from pipeline.data.contest import Contest
+from pipeline.data.submission_format import SubmissionFormat
+
+
+@dataclass(frozen=True)
+class ContestFacts:
+    """What every step after decoding needs to know of the contest."""
+
+    name: str
+    classes: tuple[str, ...]
+    ids: dict[str, tuple[str, ...]]  # by split, in the order of the stored images
+    labels: dict[str, tuple[int, ...]]  # likewise; -1 where there is none
+    submission: SubmissionFormat
+    validation_made: bool
+    mean: tuple[int, int, int]  # of the training images, units of 1/255
+    std: tuple[int, int, int]
+
+
+def save_contest(path: Path, contest: Contest, statistics: tuple[tuple[int, int, int], tuple[int, int, int]]) -> None:
+    """Write what the run needs of a contest."""
+    ids = {split: tuple(record.id for record in records) for split, records in contest.splits.items()}
+    labels = {split: tuple(record.label for record in records) for split, records in contest.splits.items()}
+    facts = ContestFacts(
+        contest.name, contest.classes, ids, labels, contest.submission, contest.validation_made, *statistics
+    )
+    write_json(path, asdict(facts))
+
+
+def load_contest(path: Path) -> ContestFacts:
+    """Read it back."""
+    facts = json.loads(path.read_text())
+    submission = SubmissionFormat(**{key: tuple(value) for key, value in facts.pop("submission").items()})
+    by_split = {key: {split: tuple(v) for split, v in facts.pop(key).items()} for key in ("ids", "labels")}
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
+    return ContestFacts(**plain, **by_split, submission=submission)

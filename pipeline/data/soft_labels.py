@@ -1,0 +1,110 @@
+"""Soft labels: what the ensemble says of every stored view, with enough beside it to refuse the wrong pictures.
+
+V views of a split, N images, C classes. A view is named by the sha256 of its stored bytes, so labels made elsewhere can only
+be used on the very pictures that their teacher saw.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.data.tensor_file import TensorFileError, load_tensors, save_tensors
+from pipeline.errors import RequestError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = "soft labels 1"
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """Soft labels by split; log_probs_VNC are float16, rows of their exponentials sum to 1 within 1e-3."""
+
+    classes: tuple[str, ...]
+    ids: dict[str, tuple[str, ...]]
+    log_probs_VNC: "dict[str, Tensor]"
+    view_digests: dict[str, tuple[str, ...]]
+    policy: str
+    seed: int
+
+
+def save_soft_labels(path: Path, labels: SoftLabels) -> None:
+    """Write soft labels as one safetensors file."""
+    facts = {
+        "format": FORMAT,
+        "classes": labels.classes,
+        "ids": {split: "\n".join(ids) for split, ids in labels.ids.items()},
+        "view_digests": labels.view_digests,
+        "policy": labels.policy,
+        "seed": labels.seed,
+    }
+    save_tensors(path, {f"log_probs/{split}": value for split, value in labels.log_probs_VNC.items()}, facts)
+
+
+def load_soft_labels(path: Path) -> SoftLabels:
+    """Read soft labels. Raises RequestError when the file is missing, damaged, or something else."""
+    try:
+        tensors, facts = load_tensors(path)
+    except FileNotFoundError:
+        raise RequestError(f"{path}: no such soft labels file") from None
+    except TensorFileError as error:
+        raise RequestError(str(error)) from None
+    if facts.get("format") != FORMAT:
+        raise RequestError(f"{path}: a safetensors file, but not of soft labels")
+    return SoftLabels(
+        classes=tuple(facts["classes"]),
+        ids={split: tuple(ids.split("\n")) for split, ids in facts["ids"].items()},
+        log_probs_VNC={name.removeprefix("log_probs/"): value for name, value in tensors.items()},
+        view_digests={split: tuple(digests) for split, digests in facts["view_digests"].items()},
+        policy=facts["policy"],
+        seed=facts["seed"],
+    )
+
+
+def check_soft_labels(
+    labels: SoftLabels,
+    where: str,
+    classes: tuple[str, ...],
+    ids: dict[str, tuple[str, ...]],
+    views: dict[str, list[str]],
+) -> None:
+    """Refuse labels of other classes, images or views.
+
+    `ids` and `views` hold, per split that is needed, the image ids and the digests of the views that will be used; the labels
+    may have more views than that. Raises RequestError with the first difference.
+    """
+    if labels.classes != classes:
+        raise RequestError(f"{where}: made for classes {_short(labels.classes)}, the contest has {_short(classes)}")
+    for split, split_ids in ids.items():
+        if split not in labels.log_probs_VNC:
+            raise RequestError(f"{where}: has no soft labels for {split}")
+        if labels.ids[split] != split_ids:
+            found, expected = _first_difference(labels.ids[split], split_ids)
+            raise RequestError(f"{where}: made for other {split} images: found id {found}, expected {expected}")
+        _check_views(labels, where, split, views[split])
+
+
+def _check_views(labels: SoftLabels, where: str, split: str, digests: list[str]) -> None:
+    recorded = labels.view_digests[split]
+    if len(recorded) < len(digests):
+        raise RequestError(
+            f"{where}: has {len(recorded)} views of {split}, {len(digests)} are wanted (views.student_views)"
+        )
+    for view, (found, expected) in enumerate(zip(recorded, digests, strict=False)):
+        if found != expected:
+            raise RequestError(
+                f"{where}: its view {view} of {split} has digest {found[:12]}, here it is {expected[:12]}: "
+                f"the teacher saw other pictures (policy {labels.policy!r}, seed {labels.seed})"
+            )
+
+
+def _first_difference(found: tuple[str, ...], expected: tuple[str, ...]) -> tuple[str, str]:
+    for one, other in zip(found, expected, strict=False):
+        if one != other:
+            return repr(one), repr(other)
+    return f"{len(found)} ids", f"{len(expected)}"
+
+
+def _short(classes: tuple[str, ...]) -> str:
+    return f"{', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''} ({len(classes)})"

@@ -1,0 +1,105 @@
+"""Views: augmented versions of every image of a split, made once and stored, so that the teacher labels the very picture
+that the student sees.
+
+A view is a pure function of (policy, seed, view number, image): each picture has a random generator of its own, seeded by
+those four, so the bytes are the same whatever the number of workers and whatever the order. View 0 is the clean image and is
+not made here. Shapes: N images, H = W = image size, uint8 [N, H, W, 3].
+"""
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import albumentations
+
+POLICIES_VERSION = 1  # raise when a policy below changes: stored views are then made again
+IMAGES_PER_TASK = 256  # large enough that a worker's answer costs nothing, small enough for a smooth progress bar
+
+
+@dataclass(frozen=True)
+class ViewTask:
+    """What makes one stored view."""
+
+    clean: Path  # the .npy file of view 0
+    ids: tuple[str, ...]  # one per image, with the split's name before it
+    policy: str
+    seed: int
+    view: int
+
+
+@functools.cache
+def build_policy(name: str, image_size: int) -> "albumentations.Compose":
+    """Build the augmentation policy `name`; these two are all that the program does to a picture.
+
+    `teacher`: seven kinds, as the reference solution trained its teachers. `student`: three kinds; the report found that
+    more breaks tiny networks. Both keep the label.
+    """
+    A, cv2 = _libraries()
+    reflect = cv2.BORDER_REFLECT_101
+    policies = {
+        "teacher": [
+            A.RandomResizedCrop((image_size, image_size), scale=(0.6, 1.0), ratio=(0.8, 1.25)),
+            A.HorizontalFlip(p=0.5),
+            A.Affine(rotate=(-20, 20), shear=(-8, 8), border_mode=reflect, p=0.7),
+            A.Perspective(scale=(0.02, 0.08), border_mode=reflect, p=0.3),
+            A.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.06, p=0.8),
+            A.OneOf([A.GaussianBlur(blur_limit=(3, 5)), A.Sharpen(alpha=(0.2, 0.5))], p=0.3),
+            A.CoarseDropout(num_holes_range=(1, 2), hole_height_range=(0.1, 0.3), hole_width_range=(0.1, 0.3), p=0.4),
+        ],
+        "student": [
+            A.HorizontalFlip(p=0.5),
+            A.Rotate(limit=15, border_mode=reflect, p=1.0),
+            A.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05, p=0.8),
+        ],
+    }
+    return A.Compose(policies[name])
+
+
+def make_view(task: ViewTask, out: Path, pool: Executor | None, on_done: Callable[[int], None]) -> None:
+    """Write one view of every image to the .npy file `out`, in this process or on the pool's."""
+    clean_NHWC = np.load(task.clean, mmap_mode="r")
+    view_NHWC = np.lib.format.open_memmap(out, "w+", np.uint8, clean_NHWC.shape)
+    view_NHWC.flush()
+    starts = range(0, len(clean_NHWC), IMAGES_PER_TASK)
+    for done in _run(pool, functools.partial(_make_part, task, out), starts):
+        on_done(done)
+
+
+def view_seed(policy: str, seed: int, view: int, image_id: str) -> int:
+    """The seed of one picture's generator, 32 bits, equal on every machine and Python."""
+    text = f"{policy}\n{seed}\n{view}\n{image_id}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
+
+
+def _run(pool: Executor | None, work: Callable[[int], int], starts: Sequence[int]) -> Iterable[int]:
+    return map(work, starts) if pool is None else pool.map(work, starts)
+
+
+def _make_part(task: ViewTask, out: Path, start: int) -> int:
+    clean_NHWC = np.load(task.clean, mmap_mode="r")
+    view_NHWC = np.lib.format.open_memmap(out, "r+")
+    policy = build_policy(task.policy, clean_NHWC.shape[1])
+    stop = min(start + IMAGES_PER_TASK, len(clean_NHWC))
+    for i in range(start, stop):
+        policy.set_random_seed(view_seed(task.policy, task.seed, task.view, task.ids[i]))
+        view_NHWC[i] = policy(image=np.ascontiguousarray(clean_NHWC[i]))["image"]
+    view_NHWC.flush()
+    return stop - start
+
+
+def _libraries() -> tuple[Any, Any]:
+    # albumentations asks a server for a newer release at import unless told not to (albumentations/__init__.py)
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    import albumentations
+    import cv2
+
+    cv2.setNumThreads(0)  # the workers are the parallelism
+    return albumentations, cv2

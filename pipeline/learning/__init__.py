@@ -1,0 +1,1 @@
+"""Device, losses, schedule, the one train loop, inference."""

@@ -1,0 +1,67 @@
+"""What a network says of stored images. N images, C classes, H = W = image size."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.packed.student_file import PackedStudent
+from pipeline.data.batches import Normalisation
+from pipeline.learning.device import Device
+
+IMAGES_PER_BATCH = 512
+
+
+@torch.inference_mode()
+def predict_log_probs(
+    network: nn.Module,
+    images_NHWC: np.ndarray,
+    normalisation: Normalisation,
+    device: Device,
+    *,
+    flip: bool = False,
+) -> np.ndarray:
+    """float32 log-probabilities [N, C] of uint8 images, in evaluation mode.
+
+    `flip` averages the probabilities over each picture and its mirror image. Computed in the device's dtype, summed up in
+    float32.
+    """
+    network.eval()
+    parts = [_of_batch(network, batch, normalisation, device, flip) for batch in _batches(images_NHWC)]
+    return torch.cat(parts).numpy()
+
+
+def predict_with_packed(packed: PackedStudent, images_NHWC: np.ndarray) -> np.ndarray:
+    """float32 log-probabilities [N, C] of a packed student, on the CPU in float32: one answer on every machine."""
+    normalisation = Normalisation(packed.header.mean, packed.header.std)
+    cpu = Device(torch.device("cpu"), torch.float32, "cpu")
+    return predict_log_probs(packed.module, images_NHWC, normalisation, cpu)
+
+
+def accuracy(log_probs_NC: np.ndarray, labels_N: np.ndarray) -> float:
+    """Share of images whose most probable class is the label, a fraction."""
+    return float((log_probs_NC.argmax(1) == labels_N).mean())
+
+
+def agreement(log_probs_NC: np.ndarray, others_NC: np.ndarray) -> float:
+    """Share of images for which both answer the same class, a fraction."""
+    return accuracy(log_probs_NC, others_NC.argmax(1))
+
+
+def _batches(images_NHWC: np.ndarray) -> list[np.ndarray]:
+    return [images_NHWC[i : i + IMAGES_PER_BATCH] for i in range(0, len(images_NHWC), IMAGES_PER_BATCH)]
+
+
+def _of_batch(
+    network: nn.Module, batch: np.ndarray, normalisation: Normalisation, device: Device, flip: bool
+) -> Tensor:
+    images_BCHW = normalisation.apply(torch.from_numpy(np.array(batch)).to(device.torch))
+    pictures = [images_BCHW, images_BCHW.flip(3)] if flip else [images_BCHW]
+    answers = [_log_probs(network, picture, device) for picture in pictures]
+    mean = torch.logsumexp(torch.stack(answers), 0) - np.log(len(answers))
+    return mean.cpu()
+
+
+def _log_probs(network: nn.Module, images_BCHW: Tensor, device: Device) -> Tensor:
+    with device.autocast():
+        logits_BC = network(images_BCHW)
+    return torch.log_softmax(logits_BC.float(), dim=1)

@@ -1,0 +1,55 @@
+"""The members of an ensemble: from a row of the preset to a network, and what that network expects of its pictures."""
+
+from pathlib import Path
+
+from torch import nn
+
+from models.teachers import UnknownNetworkError, WeightsUnavailableError, build_teacher, expected_normalisation
+from pipeline.data.batches import Normalisation
+from pipeline.data.contest_file import ContestFacts
+from pipeline.data.tensor_file import TensorFileError, load_tensors
+from pipeline.errors import MachineError, RequestError
+from pipeline.settings import MemberSettings
+
+
+def build_member(row: MemberSettings, facts: ContestFacts, image_size: int, *, pretrained: bool) -> nn.Module:
+    """The row's network with fresh (or published) weights. Raises RequestError or MachineError in one line."""
+    try:
+        return build_teacher(
+            row.network,
+            classes=len(facts.classes),
+            image_size=image_size,
+            pretrained=pretrained,
+            small_images=row.small_images,
+            dropout=row.dropout,
+            drop_path=row.drop_path,
+        )
+    except UnknownNetworkError as error:
+        raise RequestError(f"teach.members: {error}") from None
+    except WeightsUnavailableError as error:
+        raise MachineError(f"teach.members: {error}; set pretrained = false, or supply weights = FILE") from None
+
+
+def member_normalisation(row: MemberSettings, network: nn.Module, facts: ContestFacts) -> Normalisation:
+    """What the member's network expects: its own statistics when its weights are published ones, else the contest's."""
+    return Normalisation(*(expected_normalisation(network) if row.pretrained else (facts.mean, facts.std)))
+
+
+def supplied_member(row: MemberSettings, facts: ContestFacts, image_size: int) -> nn.Module:
+    """A member that comes with its weights. Raises RequestError when they do not fit its network."""
+    network = build_member(row, facts, image_size, pretrained=False)
+    try:
+        network.load_state_dict(load_tensors(Path(row.weights))[0])
+    except TensorFileError as error:
+        raise RequestError(str(error)) from None
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2] or [str(error)]
+        raise RequestError(f"{row.weights}: does not fit {row.network}: {first[0].strip()}") from None
+    return network
+
+
+def load_member(path: Path, row: MemberSettings, facts: ContestFacts, image_size: int) -> nn.Module:
+    """A trained member from its file."""
+    network = build_member(row, facts, image_size, pretrained=False)
+    network.load_state_dict(load_tensors(path)[0])
+    return network

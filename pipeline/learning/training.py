@@ -1,0 +1,178 @@
+"""The one train loop. A member and the student differ by the network, the data and the loss that they pass in.
+
+B images of a batch. Nothing inside an epoch reads a number back from the device; the loss and the first non-finite step are
+kept there and read once, when the epoch is over.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.console import say
+from pipeline.data.batches import Batch, EpochBatches, TrainingSet, epoch_seed
+from pipeline.data.tensor_file import TensorFileError, load_tensors, save_tensors
+from pipeline.errors import MachineError
+from pipeline.learning.averaging import WeightAverage
+from pipeline.learning.checkpoints import restore_training_state, training_state
+from pipeline.learning.device import Device
+from pipeline.learning.schedule import learning_rate_at
+from pipeline.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch did. `network` is the one that would be kept, in evaluation mode."""
+
+    network: nn.Module
+    epoch: int  # from 1
+    loss: float  # mean over the epoch's steps
+    learning_rate: float  # of the last step
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training: what to call it, where its half-trained state lies, and what it is."""
+
+    label: str
+    settings: TrainingSettings
+    seed: int
+    checkpoint: Path
+    identity: str  # digest of everything that shapes the result; a checkpoint of another identity is not resumed
+
+
+def train(
+    network: nn.Module,
+    training_set: TrainingSet,
+    loss_of: Callable[[Tensor, Batch], Tensor],
+    training: Training,
+    device: Device,
+    on_epoch: Callable[[EpochReport], None],
+) -> nn.Module:
+    """Train to the last epoch and return the network to keep: the moving average, or the weights themselves without one.
+
+    Resumes at the last epoch saved; the result is bit for bit that of a training without interruption, on one machine.
+    Raises MachineError when the loss is not finite; that epoch is not saved.
+    """
+    network.to(device.torch, memory_format=torch.channels_last)
+    loop = _Loop(network, training_set, loss_of, training, device)
+    saved_at = time.monotonic()
+    try:
+        for epoch in range(loop.resume(), training.settings.epochs):
+            report = loop.run_epoch(epoch)
+            last = epoch + 1 == training.settings.epochs
+            if last or time.monotonic() - saved_at >= training.settings.checkpoint_seconds:
+                loop.save(epoch + 1)
+                saved_at = time.monotonic()
+            on_epoch(report)
+    finally:
+        loop.batches.close()
+    return loop.kept
+
+
+class _Loop:
+    """The state of one training between its epochs."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        training_set: TrainingSet,
+        loss_of: Callable[[Tensor, Batch], Tensor],
+        training: Training,
+        device: Device,
+    ) -> None:
+        settings = training.settings
+        self.network, self.loss_of, self.training, self.device = network, loss_of, training, device
+        self.batches = EpochBatches(training_set, settings, training.seed, device.torch)
+        self.total_steps = settings.epochs * self.batches.steps
+        self.optimizer = build_optimizer(network, settings)
+        self.average = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
+        self.scaler = torch.amp.GradScaler(device.torch.type, enabled=device.dtype == torch.float16)
+
+    @property
+    def kept(self) -> nn.Module:
+        return (self.average.network if self.average else self.network).eval()
+
+    def run_epoch(self, epoch: int) -> EpochReport:
+        """Train one epoch, counted from 0."""
+        start, first = time.monotonic(), epoch * self.batches.steps
+        torch.manual_seed(epoch_seed(self.training.seed, epoch))  # for dropout
+        self.network.train()
+        total = torch.zeros((), device=self.device.torch)
+        bad_step = torch.full((), -1, device=self.device.torch)
+        rate = 0.0
+        for step, batch in enumerate(self.batches.epoch(epoch), first):
+            rate = self._set_rate(step)
+            loss = self._step(batch, step)
+            total += loss
+            bad_step = torch.where((bad_step < 0) & ~torch.isfinite(loss), step - first, bad_step)
+        self._refuse_non_finite(int(bad_step), epoch)  # the epoch's only wait for the device, with the line below
+        mean = float(total) / self.batches.steps
+        return EpochReport(self.kept, epoch + 1, mean, rate, time.monotonic() - start)
+
+    def _step(self, batch: Batch, step: int) -> Tensor:
+        with self.device.autocast():
+            logits_BC = self.network(batch.images_BCHW)
+        loss = self.loss_of(logits_BC, batch)
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average:
+            self.average.update(step)
+        return loss.detach()
+
+    def _set_rate(self, step: int) -> float:
+        settings = self.training.settings
+        rate = learning_rate_at(
+            step, total_steps=self.total_steps, peak=settings.learning_rate, warmup_fraction=settings.warmup_fraction
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _refuse_non_finite(self, step: int, epoch: int) -> None:
+        if step >= 0:
+            where = f"{self.training.label}, epoch {epoch + 1}, step {step + 1} of {self.batches.steps}"
+            raise MachineError(f"the loss is not finite: {where}; this epoch was not saved, try a lower learning_rate")
+
+    def save(self, epochs_done: int) -> None:
+        """Save the state after an epoch."""
+        facts = {"epochs_done": epochs_done, "identity": self.training.identity, "scale": self.scaler.state_dict()}
+        save_tensors(self.training.checkpoint, training_state(self._parts(), self.optimizer), facts)
+
+    def resume(self) -> int:
+        """Restore the last epoch saved, if it belongs to this training; return how many epochs are done."""
+        path, label = self.training.checkpoint, self.training.label
+        if not path.is_file():
+            return 0
+        try:
+            tensors, facts = load_tensors(path)
+        except TensorFileError:
+            say(f"{label}: its checkpoint is damaged, training from the start")
+            return 0
+        if facts.get("identity") != self.training.identity:
+            return 0
+        restore_training_state(tensors, self._parts(), self.optimizer)
+        self.scaler.load_state_dict(facts["scale"])
+        say(f"{label}: resumes after epoch {facts['epochs_done']} of {self.training.settings.epochs}")
+        return facts["epochs_done"]
+
+    def _parts(self) -> dict[str, nn.Module]:
+        return {"network": self.network} | ({"average": self.average.network} if self.average else {})
+
+
+def build_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """AdamW or Nesterov SGD, fused; weight decay on matrices and filters only, not on biases and BatchNorm."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, settings.learning_rate, momentum=0.9, nesterov=True, fused=True)
+    return torch.optim.AdamW(groups, settings.learning_rate, fused=True)

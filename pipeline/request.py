@@ -1,0 +1,74 @@
+"""What was asked for, resolved once and written into the run, so that single stages can be run and resumed from it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipeline.atomic import write_json
+from pipeline.errors import RequestError
+from pipeline.run_folder import RunFolder
+from pipeline.settings import BUDGET_BYTES, Section, Settings
+
+
+class Request(Section):
+    """One run, complete: nothing else decides what comes out."""
+
+    name: str
+    data: str  # the contest's folder or zip
+    preset: str
+    budget_bytes: int = BUDGET_BYTES
+    inductive: bool = False  # test images take no part in training
+    final: bool = False  # validation joins training, and no validation figure is claimed
+    labels: str = ""  # soft labels from elsewhere; empty: teach and export make them
+    settings: Settings
+
+    @property
+    def protocol(self) -> str:
+        """`transductive` or `inductive`, with `, final` where validation was trained on."""
+        return ("inductive" if self.inductive else "transductive") + (", final" if self.final else "")
+
+    @property
+    def labelled_splits(self) -> tuple[str, ...]:
+        """Splits whose labels are trained on."""
+        return ("training", "validation") if self.final else ("training",)
+
+    @property
+    def student_splits(self) -> tuple[str, ...]:
+        """Splits whose images the student learns from."""
+        return self.labelled_splits if self.inductive else (*self.labelled_splits, "testing")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request and the folder it is carried out in: what every stage is given."""
+
+    run: RunFolder
+    request: Request
+    full_check: bool = False  # hash large files again instead of trusting size and time
+
+    @property
+    def settings(self) -> Settings:
+        return self.request.settings
+
+    def student_views(self, split: str) -> int:
+        """How many stored views of a split the student's side needs: the clean one only where nothing learns."""
+        return self.settings.views.student_views if split in self.request.student_splits else 1
+
+
+def save_request(run: RunFolder, request: Request) -> None:
+    """Write the request into its run."""
+    write_json(run.request, request.model_dump(mode="json"))
+
+
+def load_request(run: RunFolder) -> Request:
+    """Read a run's request. Raises RequestError when there is no such run, or it was written by another version."""
+    try:
+        return Request.model_validate_json(run.request.read_bytes())
+    except FileNotFoundError:
+        raise RequestError(
+            f"--name {run.name}: no such run (looked for {run.request}); start it with ./run.sh"
+        ) from None
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise RequestError(f"{run.request}: {where}: {error.errors()[0]['msg']}; run ./run.sh again") from None

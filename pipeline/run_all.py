@@ -1,0 +1,115 @@
+"""The whole run: what is wrong with the request is said first, then every stage in order, then what was delivered."""
+
+import json
+from pathlib import Path
+
+from pipeline.console import say
+from pipeline.errors import RequestError
+from pipeline.request import Job, save_request
+from pipeline.resolve_request import embedded_contest
+
+
+def run_all(job: Job) -> int:
+    """Carry out a request from the contest to the delivered files; the exit code."""
+    from pipeline.learning.device import pick_device
+    from pipeline.stages.deliver_submission import deliver_submission
+    from pipeline.stages.distill_student import distill_student
+    from pipeline.stages.export_soft_labels import export_soft_labels
+    from pipeline.stages.pack_student import pack_student
+    from pipeline.stages.predict_testing import predict_testing
+    from pipeline.stages.prepare_views import prepare_views
+    from pipeline.stages.teach_members import teach_members
+    from pipeline.stages.verify_size import verify_size
+
+    request = job.request
+    with job.run.locked("run", f"run {job.run.name} is going on in another process; give this one another --name"):
+        device = pick_device(job.settings.device)
+        check_request(job)
+        save_request(job.run, request)
+        say(f"run {request.name}: {request.data}, preset {request.preset}, {request.protocol}, on {device.name}")
+        prepare_views(job)
+        if not request.labels:
+            teach_members(job, device)
+        export_soft_labels(job, device)
+        distill_student(job, device)
+        precision = pack_student(job)
+        fits, lines = verify_size(job.run.packed(precision), request.budget_bytes)
+        if not fits:
+            say(lines[-1])
+            return 1
+        predict_testing(job, precision)
+        deliver_submission(job, precision, f"{device.name}, {str(device.dtype).removeprefix('torch.')}")
+        _say_delivered(job, lines[-1])
+    return 0
+
+
+def check_request(job: Job) -> None:
+    """Refuse before any training what cannot end well: an unknown network, a budget that no file can meet."""
+    from models.networks import STUDENTS
+    from pipeline.read_settings import nearest
+
+    name = job.settings.distill.network
+    if name not in STUDENTS:
+        raise RequestError(
+            f"distill.network: unknown network {name!r}{nearest(name, list(STUDENTS))}; ./run.sh models lists them"
+        )
+    _check_members(job)
+    _check_budget(job)
+
+
+def _check_members(job: Job) -> None:
+    if job.request.labels:
+        return
+    from models.teachers import UnknownNetworkError, check_teacher
+
+    for row in job.settings.teach.members:
+        try:
+            check_teacher(row.network, pretrained=row.pretrained)
+        except UnknownNetworkError as error:
+            raise RequestError(f"teach.members: {error}") from None
+        if row.weights and not Path(row.weights).is_file():
+            raise RequestError(f"teach.members: weights: no such file {row.weights}")
+
+
+def _check_budget(job: Job) -> None:
+    """The size of a packed file is known before its weights are, so a hopeless budget is refused here."""
+    from models.budget import packed_size_bytes, smallest_size_bytes
+    from models.networks import STUDENTS
+    from pipeline.data.contest import read_contest
+    from pipeline.data.source import open_source
+
+    data, precision = job.settings.data, job.settings.pack.precision
+    contest = read_contest(
+        open_source(Path(job.request.data)), validation_fraction=data.validation_fraction, seed=data.seed
+    )
+    network = STUDENTS[job.settings.distill.network]
+    size, best = smallest_size_bytes(network, classes=contest.classes, image_size=data.image_size)
+    if precision != "auto":
+        best = precision
+        size = packed_size_bytes(network, classes=contest.classes, image_size=data.image_size, precision=precision)
+    if size > job.request.budget_bytes:
+        raise RequestError(
+            f"--budget {job.request.budget_bytes}: the smallest packed file of {job.settings.distill.network} "
+            f"takes {size} bytes ({best}), nothing was trained"
+        )
+
+
+def _say_delivered(job: Job, gate_line: str) -> None:
+    manifest = json.loads((job.run.submission / "manifest.json").read_text())
+    ensemble, agreement = manifest["teacher"]["ensemble"], manifest["agreement"]["value"]
+    say("")
+    say(f"delivered in {job.run.submission}:")
+    say(
+        f"  student.bin      {manifest['packed_bytes']:,} bytes, {manifest['parameters']:,} parameters, {manifest['precision']}"
+    )
+    if manifest["accuracy"]:
+        found = manifest["accuracy"][0]
+        say(
+            f"  validation       student {found['value']:.2%} (decoded file, {found['protocol']}), ensemble {ensemble:.2%}"
+        )
+    say(f"  test images      student and ensemble agree on {agreement:.2%}")
+    say(f"  predictions.csv  {manifest['agreement']['images']:,} rows, ready to upload")
+    if job.request.data == str(embedded_contest(job.run).resolve()):
+        say("that was scikit-learn's handwritten digits; for a real contest:")
+        say("  ./run.sh --data FOLDER_OR_ZIP --budget 300000")
+    say(gate_line)

@@ -1,0 +1,160 @@
+"""Typed, validated, frozen settings. A preset in presets/*.toml is an experiment; it states only what differs from these.
+
+Sections are named after stages. Fractions are 0..1, sizes are in pixels or decimal bytes, seeds are whole numbers.
+Every step digests the part of the settings that it reads, so a change redoes that step and what follows, nothing else.
+"""
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+BUDGET_BYTES = 300_000  # the contest's limit, decimal: 300,000 means 300,000
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataSettings(Section):
+    """How the contest's images are read."""
+
+    image_size: int = Field(64, ge=16, le=1024, multiple_of=16)  # pixels; sixteen because the students pool four times
+    validation_fraction: float = Field(0.2, gt=0.0, le=0.5)  # used only when the contest has no validation split
+    seed: Seed = 0  # of that split
+
+
+class ViewSettings(Section):
+    """How many stored views, and how they are made. View 0 is the clean image and is always one of them."""
+
+    teacher_views: int = Field(8, ge=1, le=512)
+    student_views: int = Field(8, ge=1, le=512)
+    teacher_policy: Literal["teacher", "student"] = "teacher"
+    student_policy: Literal["student", "teacher"] = "student"
+    seed: Seed = 0
+
+
+class TrainingSettings(Section):
+    """What one training needs, whether of a member or of the student."""
+
+    epochs: int = Field(30, ge=1, le=100_000)
+    batch_size: int = Field(256, ge=2, le=65_536)  # images per step
+    optimizer: Literal["adamw", "sgd"] = "adamw"  # SGD is Nesterov with momentum 0.9
+    learning_rate: Positive = 2e-3  # at the peak
+    weight_decay: NotNegative = 0.05  # not on biases or BatchNorm
+    warmup_fraction: Fraction = 0.1  # of all steps, linear from zero; the rest is a cosine to zero
+    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    mixup_alpha: NotNegative = 0.0  # Beta(alpha, alpha); 0 is off (arXiv 1710.09412)
+    cutmix_alpha: NotNegative = 0.0  # likewise (arXiv 1905.04899); with both on, each batch draws one of them
+    mix_probability: Fraction = 1.0  # share of batches that are mixed, where mixing is on
+    ema_decay: float = Field(0.0, ge=0.0, lt=1.0)  # per step, averaged weights are what is kept; 0 is off
+    flip: bool = True  # live horizontal flips
+    shift: int = Field(4, ge=0, le=64)  # live shifts, pixels each way, edges reflected
+    checkpoint_seconds: NotNegative = 20.0  # an epoch is saved when the last save is at least this old
+
+    def shaping(self) -> dict[str, Any]:
+        """The settings that shape the result, as JSON values, for digests."""
+        return self.model_dump(mode="json", exclude={"checkpoint_seconds"})
+
+
+class MemberSettings(TrainingSettings):
+    """One row of the ensemble. What it does not state comes from [teach]."""
+
+    network: str  # "report-cnn" or the name of a timm network
+    seed: Seed = 0
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)  # before the classifier; for timm networks `drop_rate`
+    drop_path: float = Field(0.0, ge=0.0, lt=1.0)  # timm networks that know stochastic depth
+    pretrained: bool = False  # timm's published weights, for contests that allow them
+    weights: str = ""  # a safetensors file: the member is supplied, and is not trained
+    small_images: bool = True  # weaken the stem so that at least 4x4 features reach the pooling
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "MemberSettings":
+        if self.pretrained and self.weights:
+            raise ValueError("a member has `pretrained` or `weights`, not both")
+        return self
+
+
+class TeachSettings(TrainingSettings):
+    """The ensemble: rows, and what all rows share."""
+
+    learning_rate: Positive = 2e-3
+    label_smoothing: float = Field(0.1, ge=0.0, lt=1.0)
+    members: tuple[MemberSettings, ...] = Field((), max_length=64)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rows_inherit(cls, values: dict[str, Any]) -> dict[str, Any]:
+        rows = values.get("members", ())
+        if not isinstance(rows, (list, tuple)) or not all(isinstance(row, dict) for row in rows):
+            raise ValueError("members is a list of tables, one per network")
+        own = {name: field.default for name, field in cls.model_fields.items() if name != "members"}
+        shared = own | {name: value for name, value in values.items() if name in own}
+        return values | {"members": tuple(shared | row for row in rows)}
+
+
+class ExportSettings(Section):
+    """From members to soft labels."""
+
+    flip: bool = True  # a member's answer for a picture is the mean over the picture and its mirror image
+    weights: tuple[NotNegative, ...] = ()  # one per member, any scale; empty is uniform
+    normalisation: Literal["softmax", "standardised", "minmax"] = "softmax"
+    temperature: Positive = 1.0  # of that softmax; the loss has a temperature of its own
+
+    @model_validator(mode="after")
+    def _weights_mean_something(self) -> "ExportSettings":
+        if self.weights and not math.fsum(self.weights) > 0:
+            raise ValueError("weights must not all be 0")
+        return self
+
+
+class DistillSettings(TrainingSettings):
+    """The student and how it learns from the soft labels."""
+
+    network: str = "report-student"
+    seed: Seed = 0
+    weight_decay: NotNegative = 0.01
+    alpha: Fraction = 0.8  # share of the soft loss on labelled images (the report's best); 1.0 on unlabelled ones
+    temperature: Positive = 2.0  # of teacher and student alike, with the T^2 factor of arXiv 1503.02531
+    ema_decay: float = Field(0.998, ge=0.0, lt=1.0)
+
+
+class PackSettings(Section):
+    """How the student becomes bytes."""
+
+    precision: Literal["auto", "fp32", "fp16", "uint8", "uint8-tensor", "int8-cast"] = "auto"
+
+
+class DeviceSettings(Section):
+    """Where the arithmetic happens; `auto` takes what really runs."""
+
+    kind: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    workers: int = Field(0, ge=0, le=1024)  # processes that decode and augment; 0: one per core
+
+
+class Settings(Section):
+    """Everything that a preset may state."""
+
+    data: DataSettings = DataSettings()
+    views: ViewSettings = ViewSettings()
+    teach: TeachSettings = TeachSettings()
+    export: ExportSettings = ExportSettings()
+    distill: DistillSettings = DistillSettings()
+    pack: PackSettings = PackSettings()
+    device: DeviceSettings = DeviceSettings()
+
+    @model_validator(mode="after")
+    def _one_weight_per_member(self) -> "Settings":
+        if self.export.weights and len(self.export.weights) != len(self.teach.members):
+            found, expected = len(self.export.weights), len(self.teach.members)
+            raise ValueError(f"export.weights has {found} entries, the ensemble has {expected} members")
+        return self

@@ -1,0 +1,163 @@
+"""Export: every member's answer for every student view, once; then, cheaply, the soft labels.
+
+Reads: members, student views. Writes: members/<i>/log_probs.safetensors (float16 [V, N, C] per split), soft_labels.safetensors.
+Validation and, in an inductive run, testing are answered for their clean view only: nothing learns from them there.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.atomic import file_digest
+from pipeline.console import progress, say
+from pipeline.data.contest_file import load_contest
+from pipeline.receipts import Step, output_digest, read_notes, run_step, view_digests
+from pipeline.request import Job
+from pipeline.run_folder import SPLITS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pipeline.learning.device import Device
+
+
+def export_soft_labels(job: Job, device: "Device") -> None:
+    """Make the soft labels from the members, or take them in from --labels."""
+    if job.request.labels:
+        _take_in_labels(job)
+        return
+    for member in range(len(job.settings.teach.members)):
+        _export_member(job, device, member)
+    _blend(job)
+
+
+def _view_reads(job: Job) -> dict[str, str]:
+    reads = {}
+    for split in SPLITS:
+        reads |= view_digests(job.run, "student", split, job.student_views(split))
+    return reads
+
+
+def _digests_by_split(job: Job) -> dict[str, tuple[str, ...]]:
+    views = {split: view_digests(job.run, "student", split, job.student_views(split)) for split in SPLITS}
+    return {split: tuple(digests.values()) for split, digests in views.items()}
+
+
+def _export_member(job: Job, device: "Device", member: int) -> None:
+    from pipeline.data.tensor_file import save_tensors
+
+    path = job.run.member_log_probs(member)
+    reads = {"member": output_digest(job.run, f"teach-{member:02d}", job.run.member(member))} | _view_reads(job)
+    step = Step(f"export-{member:02d}", 1, reads, {"flip": job.settings.export.flip}, (path,))
+
+    def work() -> dict[str, Any]:
+        log_probs = _answer_views(job, device, member)
+        save_tensors(path, log_probs, {})
+        return _measure(job, log_probs["validation"][0].float().numpy())
+
+    if run_step(job.run, step, work, full_check=job.full_check):
+        _say_accuracy(job, f"export-{member:02d}", f"member {member}")
+
+
+def _answer_views(job: Job, device: "Device", member: int) -> "dict[str, Tensor]":
+    """float16 log-probabilities [V, N, C] of every split."""
+    import torch
+
+    from pipeline.learning.inference import predict_log_probs
+    from pipeline.learning.members import load_member, member_normalisation
+
+    row, facts = job.settings.teach.members[member], load_contest(job.run.contest)
+    network = load_member(job.run.member(member), row, facts, job.settings.data.image_size)
+    normalisation = member_normalisation(row, network, facts)
+    network.to(device.torch, memory_format=torch.channels_last)
+    answers: dict[str, Tensor] = {}
+    with progress(f"member {member} answers", sum(job.student_views(split) for split in SPLITS)) as on_done:
+        for split in SPLITS:
+            views = []
+            for view in range(job.student_views(split)):
+                images_NHWC = np.load(job.run.view("student", split, view), mmap_mode="r")
+                log_probs_NC = predict_log_probs(
+                    network, images_NHWC, normalisation, device, flip=job.settings.export.flip
+                )
+                views.append(torch.from_numpy(log_probs_NC).half())
+                on_done(1)
+            answers[split] = torch.stack(views)
+    return answers
+
+
+def _blend(job: Job) -> None:
+    from pipeline.data.soft_labels import SoftLabels, save_soft_labels
+
+    members = len(job.settings.teach.members)
+    reads = {
+        f"member {i}": output_digest(job.run, f"export-{i:02d}", job.run.member_log_probs(i)) for i in range(members)
+    }
+    settings = job.settings.export.model_dump(mode="json", exclude={"flip"})
+    step = Step("export-soft-labels", 1, reads, settings, (job.run.soft_labels,))
+
+    def work() -> dict[str, Any]:
+        facts, views = load_contest(job.run.contest), job.settings.views
+        log_probs = _blend_members(job)
+        labels = SoftLabels(
+            facts.classes, facts.ids, log_probs, _digests_by_split(job), views.student_policy, views.seed
+        )
+        save_soft_labels(job.run.soft_labels, labels)
+        return _measure(job, log_probs["validation"][0].float().numpy())
+
+    if run_step(job.run, step, work, full_check=job.full_check):
+        _say_accuracy(job, "export-soft-labels", f"ensemble of {members}")
+
+
+def _blend_members(job: Job) -> "dict[str, Tensor]":
+    import torch
+
+    from pipeline.data.tensor_file import load_tensors
+    from pipeline.learning.ensemble import blend, normalise
+
+    export, members = job.settings.export, range(len(job.settings.teach.members))
+    answers = [load_tensors(job.run.member_log_probs(member))[0] for member in members]
+    blended = {}
+    for split in SPLITS:
+        views_MVNC = torch.stack([answer[split] for answer in answers])
+        views = [
+            normalise(blend(views_MVNC[:, view], export.weights), export.normalisation, export.temperature).half()
+            for view in range(views_MVNC.shape[1])
+        ]
+        blended[split] = torch.stack(views)
+    return blended
+
+
+def _take_in_labels(job: Job) -> None:
+    from pipeline.data.soft_labels import check_soft_labels, load_soft_labels, save_soft_labels
+
+    path = Path(job.request.labels)
+    labels = load_soft_labels(path)
+    reads = {"labels": file_digest(path)} | _view_reads(job)
+    step = Step("export-soft-labels", 1, reads, {}, (job.run.soft_labels,))
+
+    def work() -> dict[str, Any]:
+        facts = load_contest(job.run.contest)
+        views = {split: list(digests) for split, digests in _digests_by_split(job).items()}
+        check_soft_labels(labels, job.request.labels, facts.classes, facts.ids, views)
+        save_soft_labels(job.run.soft_labels, labels)
+        return _measure(job, labels.log_probs_VNC["validation"][0].float().numpy())
+
+    if run_step(job.run, step, work, full_check=job.full_check):
+        _say_accuracy(job, "export-soft-labels", f"labels of {job.request.labels}")
+
+
+def _measure(job: Job, log_probs_NC: np.ndarray) -> dict[str, Any]:
+    """Accuracy on the clean validation images; nothing under --final, where they were trained on."""
+    from pipeline.learning.inference import accuracy
+
+    if job.request.final:
+        return {}
+    labels_N = np.array(load_contest(job.run.contest).labels["validation"])
+    return {"validation_accuracy": accuracy(log_probs_NC, labels_N)}
+
+
+def _say_accuracy(job: Job, step_name: str, who: str) -> None:
+    notes = read_notes(job.run, step_name)
+    if "validation_accuracy" in notes:
+        say(f"{who}: validation {notes['validation_accuracy']:.2%}")

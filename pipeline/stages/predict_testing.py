@@ -1,0 +1,84 @@
+"""Predict: class predictions for the test images, from the packed file alone.
+
+In a run: reads the packed file and the decoded test images, writes predictions.csv and, for comparison, the ensemble's
+teacher_predictions.csv. As a command of its own: reads a packed file and any folder or zip with test images.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.console import progress, say
+from pipeline.data.contest import read_submission_format, read_testing
+from pipeline.data.contest_file import load_contest
+from pipeline.data.images import decode_images
+from pipeline.data.source import open_source
+from pipeline.data.submission import write_submission
+from pipeline.errors import RequestError
+from pipeline.receipts import Step, output_digest, run_step
+from pipeline.request import Job
+
+if TYPE_CHECKING:
+    from models.packed.student_file import PackedStudent
+
+
+def predict_testing(job: Job, precision: str) -> None:
+    """Write the run's predictions, and the ensemble's beside them."""
+    packed = job.run.packed(precision)
+    reads = {
+        "packed file": output_digest(job.run, "pack", packed),
+        "contest": output_digest(job.run, "prepare-decode", job.run.contest),
+        "testing": output_digest(job.run, "prepare-decode", job.run.clean("testing")),
+        "soft labels": output_digest(job.run, "export-soft-labels", job.run.soft_labels),
+    }
+    writes = (job.run.predictions, job.run.teacher_predictions)
+    step = Step("predict", 1, reads, {}, writes)
+    run_step(job.run, step, lambda: _predict_run(job, packed), full_check=job.full_check)
+
+
+def predict_folder(packed_file: Path, data: Path, out: Path, workers: int) -> int:
+    """Write the CSV for the test images of a folder or zip; return how many there were.
+
+    Raises RequestError for a file that is no packed student, and for images or samples that do not fit.
+    """
+    packed = load_packed(packed_file)
+    source = open_source(data)
+    testing = read_testing(source)
+    submission = read_submission_format(source, testing, packed.header.classes)
+    size = packed.header.image_size
+    images_NHWC = np.empty((len(testing), size, size, 3), np.uint8)
+    with progress("decoding", len(testing)) as on_done:
+        decode_images(source, [record.file for record in testing], size, images_NHWC, workers=workers, on_done=on_done)
+    from pipeline.learning.inference import predict_with_packed
+
+    write_submission(out, submission, predict_with_packed(packed, images_NHWC).argmax(1))
+    return len(testing)
+
+
+def load_packed(path: Path) -> "PackedStudent":
+    """Decode a packed file. Raises RequestError, one line, when it is missing, foreign or damaged."""
+    from models.packed.container import PackedFileError
+    from models.packed.student_file import unpack_student
+
+    try:
+        return unpack_student(path.read_bytes())
+    except (FileNotFoundError, IsADirectoryError):
+        raise RequestError(f"{path}: no such file") from None
+    except PackedFileError as error:
+        raise RequestError(f"{path}: {error}") from None
+
+
+def _predict_run(job: Job, packed_file: Path) -> dict[str, Any]:
+    from pipeline.data.soft_labels import load_soft_labels
+    from pipeline.learning.inference import agreement, predict_with_packed
+
+    facts = load_contest(job.run.contest)
+    images_NHWC = np.load(job.run.clean("testing"), mmap_mode="r")
+    log_probs_NC = predict_with_packed(load_packed(packed_file), images_NHWC)
+    ensemble_NC = load_soft_labels(job.run.soft_labels).log_probs_VNC["testing"][0].float().numpy()
+    write_submission(job.run.predictions, facts.submission, log_probs_NC.argmax(1))
+    write_submission(job.run.teacher_predictions, facts.submission, ensemble_NC.argmax(1))
+    agreed = agreement(log_probs_NC, ensemble_NC)
+    say(f"predict: {len(images_NHWC)} test images, student and ensemble agree on {agreed:.2%}")
+    return {"testing_agreement": agreed, "images": len(images_NHWC)}

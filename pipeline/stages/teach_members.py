@@ -1,0 +1,131 @@
+"""Teach: train every member of the ensemble, or take in a supplied one.
+
+Reads: teacher views, labels. Writes: members/<i>/member.safetensors (float32), one line per epoch in metrics.jsonl.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.atomic import append_line, file_digest, value_digest
+from pipeline.console import say
+from pipeline.data.contest_file import ContestFacts, load_contest
+from pipeline.errors import RequestError
+from pipeline.receipts import Step, output_digest, run_step, view_digests
+from pipeline.request import Job
+from pipeline.settings import MemberSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pipeline.data.batches import Normalisation, TrainingSet
+    from pipeline.learning.device import Device
+    from pipeline.learning.training import EpochReport
+
+EPOCHS_BETWEEN_VALIDATIONS = 5  # a member's validation costs about a tenth of its epoch
+
+
+def teach_members(job: Job, device: "Device", only: int | None = None) -> None:
+    """Train the members, or the one member `only`. Raises RequestError when the ensemble has none, or not that one."""
+    members = job.settings.teach.members
+    if not members:
+        raise RequestError(f"preset {job.request.preset}: teach.members is empty, expected at least one row")
+    if only is not None and only >= len(members):
+        raise RequestError(f"--member {only}: the ensemble has members 0 to {len(members) - 1}")
+    for member in range(len(members)) if only is None else [only]:
+        _teach_member(job, device, member)
+
+
+def member_step(job: Job, member: int) -> Step:
+    """The step that makes a member."""
+    row = job.settings.teach.members[member]
+    if row.weights:
+        reads = {"weights": _weights_digest(row)}
+    else:
+        reads = {"contest": output_digest(job.run, "prepare-decode", job.run.contest)}
+        for split in job.request.labelled_splits:
+            reads |= view_digests(job.run, "teacher", split, job.settings.views.teacher_views)
+    settings = row.shaping() | {"image_size": job.settings.data.image_size}
+    return Step(f"teach-{member:02d}", 1, reads, settings, (job.run.member(member),))
+
+
+def _teach_member(job: Job, device: "Device", member: int) -> None:
+    import torch
+
+    from pipeline.data.tensor_file import save_tensors
+    from pipeline.learning.members import build_member, supplied_member
+
+    row, step = job.settings.teach.members[member], member_step(job, member)
+
+    def work() -> dict[str, Any]:
+        facts = load_contest(job.run.contest)
+        torch.manual_seed(row.seed)
+        if row.weights:
+            network = supplied_member(row, facts, job.settings.data.image_size)
+            save_tensors(job.run.member(member), network.state_dict(), {"network": row.network})
+            return {"supplied": True}
+        network = build_member(row, facts, job.settings.data.image_size, pretrained=row.pretrained)
+        notes = {"network": row.network, "parameters": sum(p.numel() for p in network.parameters())}
+        say(f"member {member}: {row.network}, {notes['parameters']:,} parameters, {row.epochs} epochs on {device.name}")
+        kept = _train(job, device, member, network, facts, value_digest([step.reads, step.settings, step.version]))
+        save_tensors(job.run.member(member), kept.state_dict(), {"network": row.network})
+        job.run.checkpoint(job.run.member(member)).unlink(missing_ok=True)
+        return notes
+
+    run_step(job.run, step, work, full_check=job.full_check)
+
+
+def _train(
+    job: Job, device: "Device", member: int, network: "nn.Module", facts: ContestFacts, identity: str
+) -> "nn.Module":
+    from pipeline.learning.losses import member_loss
+    from pipeline.learning.members import member_normalisation
+    from pipeline.learning.training import Training, train
+
+    row = job.settings.teach.members[member]
+    normalisation = member_normalisation(row, network, facts)
+
+    def on_epoch(report: "EpochReport") -> None:
+        line = {"stage": "teach", "member": member, "epoch": report.epoch, "loss": report.loss}
+        if not job.request.final and (report.epoch % EPOCHS_BETWEEN_VALIDATIONS == 0 or report.epoch == row.epochs):
+            line["validation_accuracy"] = _validate(job, device, report.network, normalisation, facts)
+        line |= {"learning_rate": report.learning_rate, "seconds": round(report.seconds, 3)}
+        append_line(job.run.metrics, line)
+        shown = f", validation {line['validation_accuracy']:.2%}" if "validation_accuracy" in line else ""
+        say(
+            f"member {member}: epoch {report.epoch} of {row.epochs}, loss {report.loss:.4f}{shown}, {report.seconds:.1f} s"
+        )
+
+    training = Training(f"member {member}", row, row.seed, job.run.checkpoint(job.run.member(member)), identity)
+    return train(network, _training_set(job, facts, normalisation), member_loss, training, device, on_epoch)
+
+
+def _training_set(job: Job, facts: ContestFacts, normalisation: "Normalisation") -> "TrainingSet":
+    import torch
+
+    from pipeline.data.batches import TrainingSet
+
+    splits = job.request.labelled_splits
+    views = [
+        [job.run.view("teacher", split, view) for split in splits] for view in range(job.settings.views.teacher_views)
+    ]
+    labels_N = torch.tensor([label for split in splits for label in facts.labels[split]])
+    return TrainingSet(views, labels_N, None, len(facts.classes), normalisation)
+
+
+def _validate(
+    job: Job, device: "Device", network: "nn.Module", normalisation: "Normalisation", facts: ContestFacts
+) -> float:
+    from pipeline.learning.inference import accuracy, predict_log_probs
+
+    images_NHWC = np.load(job.run.clean("validation"), mmap_mode="r")
+    log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device)
+    return accuracy(log_probs_NC, np.array(facts.labels["validation"]))
+
+
+def _weights_digest(row: MemberSettings) -> str:
+    path = Path(row.weights)
+    if not path.is_file():
+        raise RequestError(f"teach.members: weights: no such file {row.weights}")
+    return file_digest(path)
