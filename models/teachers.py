@@ -1,7 +1,8 @@
 """Teacher networks: the report's kind of plain CNN, and any timm network adapted to small images.
 
-timm networks are made for 224 pixels and divide them by 32; at 64 pixels that leaves 2x2 features. `adapt_to_small_images`
-takes halvings away, stem first, until at least 4x4 features reach the pooling. Shapes: images float [N, 3, H, W] normalised.
+timm networks are made for 224 pixels and divide them by 32; at 64 pixels that leaves 2x2 features.
+`adapt_to_small_images` takes halvings away, stem first, until at least 4x4 features reach the pooling. Shapes: images
+float [N, 3, H, W] normalised.
 """
 
 import difflib
@@ -31,16 +32,21 @@ def build_teacher(
     image_size: int,
     pretrained: bool = False,
     small_images: bool = True,
-    dropout: float = 0.0,
-    drop_path: float = 0.0,
+    options: dict[str, Any] | None = None,
 ) -> nn.Module:
     """Build a teacher that turns float [N, 3, image_size, image_size] into logits [N, classes].
 
+    `options` are the network's own: `width` and `dropout` of report-cnn, or what timm's network takes, such as
+    `drop_rate`, `drop_path_rate`, or the `channels` of a ResNet.
     Raises UnknownNetworkError, or WeightsUnavailableError when `pretrained` weights cannot be fetched.
     """
-    if name == REPORT_CNN:
-        return ReportCNN(classes, image_size, dropout)
-    network = _timm_network(name, pretrained, num_classes=classes, drop_rate=dropout, drop_path_rate=drop_path)
+    own = dict(options or {})
+    try:
+        if name == REPORT_CNN:
+            return ReportCNN(classes, image_size, **own)
+        network = _timm_network(name, pretrained, num_classes=classes, **own)
+    except TypeError as error:  # what Python says of an argument that a network does not take
+        raise UnknownNetworkError(f"{name}: {error}") from None
     if small_images:
         try:
             adapt_to_small_images(network, image_size, keep_kernels=pretrained)
@@ -73,7 +79,6 @@ def expected_normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple
 def _timm_network(name: str, pretrained: bool, **settings: Any) -> nn.Module:
     import timm
 
-    settings = {key: value for key, value in settings.items() if value}  # not every network knows drop_path_rate
     try:
         return timm.create_model(name, pretrained=pretrained, **settings)
     except (OSError, RuntimeError, ValueError) as error:  # what the hub's client raises without a network
@@ -83,14 +88,14 @@ def _timm_network(name: str, pretrained: bool, **settings: Any) -> nn.Module:
 
 
 class ReportCNN(nn.Module):
-    """The report's kind of teacher, a plain VGG-like CNN: five 3x3 convolutions that double to 512 and a wide head.
+    """The report's kind of teacher, a plain VGG-like CNN: five 3x3 convolutions and a wide head.
 
-    10.15 M parameters at 64x64 and 11 classes, 40.6 MB in float32; the report's own took 40.7 MB.
+    Of width 64, 10.15 M parameters at 64x64 and 11 classes, 40.6 MB in float32; the report's own took 40.7 MB.
     """
 
-    def __init__(self, classes: int, image_size: int, dropout: float) -> None:
+    def __init__(self, classes: int, image_size: int, width: int = 64, dropout: float = 0.0) -> None:
         super().__init__()
-        widths = (3, 64, 128, 256, 512, 512)
+        widths = (3, width, 2 * width, 4 * width, 8 * width, 8 * width)
         layers: list[nn.Module] = []
         rows = image_size
         for i, o in itertools.pairwise(widths):
@@ -103,14 +108,14 @@ class ReportCNN(nn.Module):
         self.head = nn.Sequential(
             nn.Flatten(),
             nn.Dropout(dropout),
-            nn.Linear(512 * SMALLEST_FEATURES**2, HIDDEN),
+            nn.Linear(widths[-1] * SMALLEST_FEATURES**2, HIDDEN),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
             nn.Linear(HIDDEN, classes),
         )
 
     def forward_features(self, images_NCHW: torch.Tensor) -> torch.Tensor:
-        """Feature maps [N, 512, h, w] before the pooling."""
+        """Feature maps [N, 8 widths, h, w] before the pooling."""
         return self.features(images_NCHW)
 
     def forward(self, images_NCHW: torch.Tensor) -> torch.Tensor:

@@ -38,7 +38,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: list[str], root: Path = ROOT) -> int:
-    """Carry out one command; return the exit code: 0 done, 1 no, 2 wrong request, 3 machine failed, 70 a bug, 130/143."""
+    """Carry out one command and return its exit code.
+
+    0 done, 1 the answer is no, 2 the request is wrong, 3 the machine failed, 70 a bug, 130 and 143 interrupted.
+    """
     try:
         command = COMMANDS.get(argv[0]) if argv else None
         return command(argv[1:], root) if command else _run(argv, root)
@@ -86,8 +89,8 @@ def _run_parser() -> argparse.ArgumentParser:
         prog="./run.sh",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Train a teacher ensemble, distill it into a small network, pack that into a file under a byte limit,\n"
-        "prove that it fits, and write the CSV to upload. The same command again resumes.",
+        description="Train a teacher ensemble, distill it into a small network, pack that into a file under a byte\n"
+        "limit, prove that it fits, and write the CSV to upload. The same command again resumes.",
         epilog="\n".join(["other commands, each with --help:", *others, "  test     Run all tests."]),
     )
     add = parser.add_argument
@@ -110,8 +113,8 @@ def _run_parser() -> argparse.ArgumentParser:
 
 def _stage(stage: str) -> Callable[[list[str], Path], int]:
     def command(argv: list[str], root: Path) -> int:
-        from pipeline.run_stage import run_stage
         from pipeline.run_folder import RunFolder, check_name
+        from pipeline.run_stage import run_stage
 
         parser = _Parser(prog=f"./run.sh {stage}", allow_abbrev=False, description=command.__doc__)
         parser.add_argument("--name", required=True, help="name of the run")
@@ -127,8 +130,8 @@ def _stage(stage: str) -> Callable[[list[str], Path], int]:
 def _verify(argv: list[str], _root: Path) -> int:
     """Check a file's bytes on disk against the budget."""
     from pipeline.resolve_request import budget
-    from pipeline.stages.verify_size import verify_size
     from pipeline.settings import BUDGET_BYTES
+    from pipeline.stages.verify_size import verify_size
 
     parser = _Parser(prog="./run.sh verify", allow_abbrev=False, description=_verify.__doc__)
     parser.add_argument("file", type=Path)
@@ -163,13 +166,11 @@ def _models(argv: list[str], _root: Path) -> int:
     if parser.parse_args(argv).json:
         say(json.dumps(students, indent=1))
         return 0
-    say(
-        f"{'name':24}{'parameters':>11}{'fp32':>11}{'fp16':>10}{'uint8':>10}   (bytes of the packed file, 64x64, 11 classes)"
-    )
+    say(f"{'name':24}{'parameters':>10}{'fp32':>10}{'fp16':>10}{'uint8':>10}  bytes of the file, 64x64, 11 classes")
     for student in students:
         sizes: Any = student["bytes"]
-        row = f"{student['name']:24}{student['parameters']:>11,}{sizes['fp32']:>11,}{sizes['fp16']:>10,}{sizes['uint8']:>10,}"
-        say(row)
+        columns = "".join(f"{sizes[precision]:>10,}" for precision in ("fp32", "fp16", "uint8"))
+        say(f"{student['name']:24}{student['parameters']:>10,}{columns}")
     return 0
 
 

@@ -1,7 +1,7 @@
 """Writes that either happen wholly or not at all, and digests of what was written.
 
-Every write: a temporary file in the same folder, fsync, rename, fsync of the folder. A reader therefore never sees half a
-file, and a machine that loses power keeps either the old file or the new one.
+Every write: a temporary file in the same folder, fsync, rename, fsync of the folder. A reader therefore never sees
+half a file, and a machine that loses power keeps either the old file or the new one.
 """
 
 import contextlib

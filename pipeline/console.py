@@ -10,7 +10,7 @@ SECONDS_BETWEEN_LINES = 15.0  # without a terminal a bar becomes a line now and 
 
 def say(line: str) -> None:
     """Print one line now."""
-    print(line, flush=True)  # noqa: T201: this is the one place that prints
+    print(line, flush=True)  # noqa: T201
 
 
 def complain(line: str) -> None:

@@ -63,7 +63,8 @@ def _preset_path(preset: str) -> Path:
     if path.suffix == ".toml" and path.is_file():
         return path
     raise RequestError(
-        f"unknown preset {preset!r}{nearest(preset, preset_names())}; presets: {', '.join(preset_names())}, or a .toml file"
+        f"unknown preset {preset!r}{nearest(preset, preset_names())}; "
+        f"expected one of {', '.join(preset_names())}, or a .toml file"
     )
 
 
@@ -83,10 +84,7 @@ def _lay_over(values: dict[str, Any], change: str) -> None:
     place: Any = values
     *path, last = key.strip().split(".")
     for part in path:
-        if isinstance(place, list):
-            place = place[_row(place, part, key)]
-        else:
-            place = place.setdefault(part, {})
+        place = place[_row(place, part, key)] if isinstance(place, list) else place.setdefault(part, {})
         if not isinstance(place, (dict, list)):
             raise RequestError(f"--set {key}: {part} is a value, not a section")
     if isinstance(place, list):
@@ -130,8 +128,10 @@ def setting_names(section: type[Section] = Settings, prefix: str = "") -> list[s
     names = []
     for name, field in section.model_fields.items():
         inner = field.annotation
-        nested = isinstance(inner, type) and issubclass(inner, Section)
-        names += setting_names(inner, f"{prefix}{name}.") if nested else [prefix + name]
+        if isinstance(inner, type) and issubclass(inner, Section):
+            names += setting_names(inner, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
     return names
 
 

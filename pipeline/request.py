@@ -1,7 +1,6 @@
 """What was asked for, resolved once and written into the run, so that single stages can be run and resumed from it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -49,6 +48,7 @@ class Job:
 
     @property
     def settings(self) -> Settings:
+        """The request's settings."""
         return self.request.settings
 
     def student_views(self, split: str) -> int:

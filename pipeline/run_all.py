@@ -96,19 +96,15 @@ def _check_budget(job: Job) -> None:
 
 def _say_delivered(job: Job, gate_line: str) -> None:
     manifest = json.loads((job.run.submission / "manifest.json").read_text())
-    ensemble, agreement = manifest["teacher"]["ensemble"], manifest["agreement"]["value"]
-    say("")
-    say(f"delivered in {job.run.submission}:")
-    say(
-        f"  student.bin      {manifest['packed_bytes']:,} bytes, {manifest['parameters']:,} parameters, {manifest['precision']}"
-    )
-    if manifest["accuracy"]:
-        found = manifest["accuracy"][0]
-        say(
-            f"  validation       student {found['value']:.2%} (decoded file, {found['protocol']}), ensemble {ensemble:.2%}"
-        )
-    say(f"  test images      student and ensemble agree on {agreement:.2%}")
-    say(f"  predictions.csv  {manifest['agreement']['images']:,} rows, ready to upload")
+    found, agreement = manifest["accuracy"], manifest["agreement"]
+    size = f"{manifest['packed_bytes']:,} bytes, {manifest['parameters']:,} parameters, {manifest['precision']}"
+    say(f"\ndelivered in {job.run.submission}:")
+    say(f"  student.bin      {size}")
+    if found:
+        student = f"student {found[0]['value']:.2%} (decoded file, {found[0]['protocol']})"
+        say(f"  validation       {student}, ensemble {manifest['teacher']['ensemble']:.2%}")
+    say(f"  test images      student and ensemble agree on {agreement['value']:.2%}")
+    say(f"  predictions.csv  {agreement['images']:,} rows, ready to upload")
     if job.request.data == str(embedded_contest(job.run).resolve()):
         say("that was scikit-learn's handwritten digits; for a real contest:")
         say("  ./run.sh --data FOLDER_OR_ZIP --budget 300000")

@@ -25,10 +25,12 @@ class RunFolder:
 
     @property
     def folder(self) -> Path:
+        """Everything that a run makes on its way."""
         return self.root / "runs" / self.name
 
     @property
     def submission(self) -> Path:
+        """What it delivers."""
         return self.root / "submissions" / self.name
 
     @property
@@ -60,6 +62,7 @@ class RunFolder:
         return "prepare-decode" if view == 0 else f"prepare-{bank}-{split}-{view:03d}"
 
     def member(self, member: int) -> Path:
+        """A finished member's weights."""
         return self.folder / "members" / f"{member:02d}" / "member.safetensors"
 
     def member_log_probs(self, member: int) -> Path:
@@ -68,13 +71,16 @@ class RunFolder:
 
     @property
     def soft_labels(self) -> Path:
+        """What the ensemble says of every student view."""
         return self.folder / "soft_labels.safetensors"
 
     @property
     def student(self) -> Path:
+        """The finished student's weights, float32."""
         return self.folder / "student" / "student.safetensors"
 
     def packed(self, precision: str) -> Path:
+        """The student as bytes."""
         return self.folder / "packed" / f"{precision}.bin"
 
     @property
@@ -84,13 +90,16 @@ class RunFolder:
 
     @property
     def predictions(self) -> Path:
+        """The packed student's CSV."""
         return self.folder / "predictions.csv"
 
     @property
     def teacher_predictions(self) -> Path:
+        """The ensemble's CSV."""
         return self.folder / "teacher_predictions.csv"
 
     def receipt(self, step: str) -> Path:
+        """The proof that a step finished."""
         return self.folder / "receipts" / f"{step}.json"
 
     def checkpoint(self, finished: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Typed, validated, frozen settings. A preset in presets/*.toml is an experiment; it states only what differs from these.
+"""Typed, validated, frozen settings. A preset in presets/*.toml is an experiment and states only what differs.
 
 Sections are named after stages. Fractions are 0..1, sizes are in pixels or decimal bytes, seeds are whole numbers.
 Every step digests the part of the settings that it reads, so a change redoes that step and what follows, nothing else.
@@ -27,16 +27,20 @@ class Section(BaseModel):
 class DataSettings(Section):
     """How the contest's images are read."""
 
-    image_size: int = Field(64, ge=16, le=1024, multiple_of=16)  # pixels; sixteen because the students pool four times
-    validation_fraction: float = Field(0.2, gt=0.0, le=0.5)  # used only when the contest has no validation split
+    image_size: int = Field(
+        default=64, ge=16, le=1024, multiple_of=16
+    )  # pixels; sixteen because the students pool four times
+    validation_fraction: float = Field(
+        default=0.2, gt=0.0, le=0.5
+    )  # used only when the contest has no validation split
     seed: Seed = 0  # of that split
 
 
 class ViewSettings(Section):
     """How many stored views, and how they are made. View 0 is the clean image and is always one of them."""
 
-    teacher_views: int = Field(8, ge=1, le=512)
-    student_views: int = Field(8, ge=1, le=512)
+    teacher_views: int = Field(default=8, ge=1, le=512)
+    student_views: int = Field(default=8, ge=1, le=512)
     teacher_policy: Literal["teacher", "student"] = "teacher"
     student_policy: Literal["student", "teacher"] = "student"
     seed: Seed = 0
@@ -45,19 +49,19 @@ class ViewSettings(Section):
 class TrainingSettings(Section):
     """What one training needs, whether of a member or of the student."""
 
-    epochs: int = Field(30, ge=1, le=100_000)
-    batch_size: int = Field(256, ge=2, le=65_536)  # images per step
+    epochs: int = Field(default=30, ge=1, le=100_000)
+    batch_size: int = Field(default=256, ge=2, le=65_536)  # images per step
     optimizer: Literal["adamw", "sgd"] = "adamw"  # SGD is Nesterov with momentum 0.9
     learning_rate: Positive = 2e-3  # at the peak
     weight_decay: NotNegative = 0.05  # not on biases or BatchNorm
     warmup_fraction: Fraction = 0.1  # of all steps, linear from zero; the rest is a cosine to zero
-    label_smoothing: float = Field(0.0, ge=0.0, lt=1.0)
+    label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     mixup_alpha: NotNegative = 0.0  # Beta(alpha, alpha); 0 is off (arXiv 1710.09412)
     cutmix_alpha: NotNegative = 0.0  # likewise (arXiv 1905.04899); with both on, each batch draws one of them
     mix_probability: Fraction = 1.0  # share of batches that are mixed, where mixing is on
-    ema_decay: float = Field(0.0, ge=0.0, lt=1.0)  # per step, averaged weights are what is kept; 0 is off
+    ema_decay: float = Field(default=0.0, ge=0.0, lt=1.0)  # per step, averaged weights are what is kept; 0 is off
     flip: bool = True  # live horizontal flips
-    shift: int = Field(4, ge=0, le=64)  # live shifts, pixels each way, edges reflected
+    shift: int = Field(default=4, ge=0, le=64)  # live shifts, pixels each way, edges reflected
     checkpoint_seconds: NotNegative = 20.0  # an epoch is saved when the last save is at least this old
 
     def shaping(self) -> dict[str, Any]:
@@ -70,9 +74,10 @@ class MemberSettings(TrainingSettings):
 
     network: str  # "report-cnn" or the name of a timm network
     seed: Seed = 0
-    dropout: float = Field(0.0, ge=0.0, lt=1.0)  # before the classifier; for timm networks `drop_rate`
-    drop_path: float = Field(0.0, ge=0.0, lt=1.0)  # timm networks that know stochastic depth
     pretrained: bool = False  # timm's published weights, for contests that allow them
+    options: dict[
+        str, bool | int | float | str | tuple[int, ...]
+    ] = {}  # of that network: width, dropout; drop_path_rate, channels, ... of timm's
     weights: str = ""  # a safetensors file: the member is supplied, and is not trained
     small_images: bool = True  # weaken the stem so that at least 4x4 features reach the pooling
 
@@ -87,8 +92,8 @@ class TeachSettings(TrainingSettings):
     """The ensemble: rows, and what all rows share."""
 
     learning_rate: Positive = 2e-3
-    label_smoothing: float = Field(0.1, ge=0.0, lt=1.0)
-    members: tuple[MemberSettings, ...] = Field((), max_length=64)
+    label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
+    members: tuple[MemberSettings, ...] = Field(default=(), max_length=64)
 
     @model_validator(mode="before")
     @classmethod
@@ -124,7 +129,7 @@ class DistillSettings(TrainingSettings):
     weight_decay: NotNegative = 0.01
     alpha: Fraction = 0.8  # share of the soft loss on labelled images (the report's best); 1.0 on unlabelled ones
     temperature: Positive = 2.0  # of teacher and student alike, with the T^2 factor of arXiv 1503.02531
-    ema_decay: float = Field(0.998, ge=0.0, lt=1.0)
+    ema_decay: float = Field(default=0.998, ge=0.0, lt=1.0)
 
 
 class PackSettings(Section):
@@ -138,7 +143,7 @@ class DeviceSettings(Section):
 
     kind: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    workers: int = Field(0, ge=0, le=1024)  # processes that decode and augment; 0: one per core
+    workers: int = Field(default=0, ge=0, le=1024)  # processes that decode and augment; 0: one per core
 
 
 class Settings(Section):

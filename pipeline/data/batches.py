@@ -1,7 +1,7 @@
 """From stored views to batches on the device: one view is one epoch's input; cheap jitter that keeps the label is live.
 
-Shapes: N images of the set, B of a batch, V views, C classes, H = W = image size. Images are uint8 [N, H, W, 3] until they are
-normalised; because the channels come last in memory, the float [B, 3, H, W] is channels_last without a copy.
+Shapes: N images of the set, B of a batch, V views, C classes, H = W = image size. Images are uint8 [N, H, W, 3] until
+they are normalised; because the channels come last in memory, the float [B, 3, H, W] is channels_last without a copy.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,8 +49,8 @@ class Batch:
 class TrainingSet:
     """Everything that a network learns from.
 
-    `views[v]` are the files of view v, one per split, in the order of the labels. `hard_labels_N` is int64 with -1 for "no
-    label". `soft_log_probs_VNC` is float16, or None for a member.
+    `views[v]` are the files of view v, one per split, in the order of the labels. `hard_labels_N` is int64 with -1
+    for "no label". `soft_log_probs_VNC` is float16, or None for a member.
     """
 
     views: Sequence[Sequence[Path]]
@@ -72,7 +72,7 @@ def view_of_epoch(epoch: int, views: int, seed: int) -> int:
 
 
 class EpochBatches:
-    """Yields the batches of any epoch; epoch e is a pure function of (set, settings, seed, e), so a run can resume there."""
+    """Yields the batches of any epoch, a pure function of (set, settings, seed, epoch): a run can resume there."""
 
     def __init__(self, training_set: TrainingSet, settings: TrainingSettings, seed: int, device: torch.device) -> None:
         self.set, self.settings, self.seed, self.device = training_set, settings, seed, device
@@ -114,7 +114,7 @@ class EpochBatches:
 
 
 def soften(log_probs_NC: Tensor, temperature: float) -> Tensor:
-    """Probabilities at a temperature, float32; log-probabilities serve as logits, the softmax forgets the difference."""
+    """Probabilities at a temperature, float32; log-probabilities serve as logits, for a softmax they are the same."""
     return torch.softmax(log_probs_NC.float() / temperature, dim=1)
 
 
@@ -173,7 +173,7 @@ def _box(share: float, height: int, width: int, random: np.random.Generator) -> 
 
 
 def _shifted(count: int, length: int, shift: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """Source positions [count, length] of an axis moved by up to `shift`, reflected at both ends without repeating them."""
+    """Source positions [count, length] of an axis moved by up to `shift`, reflected at both ends."""
     base = torch.arange(length, device=device)[None, :]
     offset = torch.randint(-shift, shift + 1, (count, 1), generator=generator, device=device)
     last = length - 1

@@ -36,7 +36,13 @@ def save_contest(path: Path, contest: Contest, statistics: tuple[tuple[int, int,
 def load_contest(path: Path) -> ContestFacts:
     """Read it back."""
     facts = json.loads(path.read_text())
-    submission = SubmissionFormat(**{key: tuple(value) for key, value in facts.pop("submission").items()})
-    by_split = {key: {split: tuple(v) for split, v in facts.pop(key).items()} for key in ("ids", "labels")}
-    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
-    return ContestFacts(**plain, **by_split, submission=submission)
+    return ContestFacts(
+        name=facts["name"],
+        classes=tuple(facts["classes"]),
+        ids={split: tuple(ids) for split, ids in facts["ids"].items()},
+        labels={split: tuple(labels) for split, labels in facts["labels"].items()},
+        submission=SubmissionFormat(**{key: tuple(value) for key, value in facts["submission"].items()}),
+        validation_made=facts["validation_made"],
+        mean=(facts["mean"][0], facts["mean"][1], facts["mean"][2]),
+        std=(facts["std"][0], facts["std"][1], facts["std"][2]),
+    )

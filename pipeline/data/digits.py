@@ -1,7 +1,7 @@
 """The embedded contest: scikit-learn's 1,797 scanned handwritten digits, written as image files in layout 1.
 
-Real scans of 8x8 pixels (UCI "Optical Recognition of Handwritten Digits"), so that the whole program can be seen at work on a
-machine without a network and without data.
+Real scans of 8x8 pixels (UCI "Optical Recognition of Handwritten Digits"), so that the whole program can be seen at
+work on a machine without a network and without data.
 """
 
 from pathlib import Path
@@ -18,8 +18,8 @@ def write_digits(folder: Path) -> None:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    images_NHW, labels_N = load_digits(return_X_y=False).images, load_digits().target
-    grey_NHW = (images_NHW * (255 / INK_LEVELS)).round().astype(np.uint8)
+    ink_NP, labels_N = load_digits(return_X_y=True)
+    grey_NHW = (np.asarray(ink_NP).reshape(-1, 8, 8) * (255 / INK_LEVELS)).round().astype(np.uint8)
     order = np.arange(len(labels_N))
     rest, testing = train_test_split(order, test_size=TESTING_IMAGES, stratify=labels_N, random_state=0)
     training, validation = train_test_split(rest, test_size=VALIDATION_IMAGES, stratify=labels_N[rest], random_state=0)

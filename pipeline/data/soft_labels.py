@@ -1,7 +1,7 @@
 """Soft labels: what the ensemble says of every stored view, with enough beside it to refuse the wrong pictures.
 
-V views of a split, N images, C classes. A view is named by the sha256 of its stored bytes, so labels made elsewhere can only
-be used on the very pictures that their teacher saw.
+V views of a split, N images, C classes. A view is named by the sha256 of its stored bytes, so labels made elsewhere
+can only be used on the very pictures that their teacher saw.
 """
 
 from dataclasses import dataclass
@@ -71,8 +71,8 @@ def check_soft_labels(
 ) -> None:
     """Refuse labels of other classes, images or views.
 
-    `ids` and `views` hold, per split that is needed, the image ids and the digests of the views that will be used; the labels
-    may have more views than that. Raises RequestError with the first difference.
+    `ids` and `views` hold, per split that is needed, the image ids and the digests of the views that will be used;
+    the labels may have more views than that. Raises RequestError with the first difference.
     """
     if labels.classes != classes:
         raise RequestError(f"{where}: made for classes {_short(labels.classes)}, the contest has {_short(classes)}")

@@ -1,9 +1,9 @@
-"""Views: augmented versions of every image of a split, made once and stored, so that the teacher labels the very picture
-that the student sees.
+"""Views: augmented versions of every image of a split, made once and stored.
 
-A view is a pure function of (policy, seed, view number, image): each picture has a random generator of its own, seeded by
-those four, so the bytes are the same whatever the number of workers and whatever the order. View 0 is the clean image and is
-not made here. Shapes: N images, H = W = image size, uint8 [N, H, W, 3].
+So the teacher labels the very picture that the student sees. A view is a pure function of (policy, seed, view number,
+image): each picture has a random generator of its own, seeded by those four, so the bytes are the same whatever the
+number of workers and whatever the order. View 0 is the clean image and is not made here. Shapes: N images, H = W =
+image size, uint8 [N, H, W, 3].
 """
 
 import functools
@@ -39,8 +39,8 @@ class ViewTask:
 def build_policy(name: str, image_size: int) -> "albumentations.Compose":
     """Build the augmentation policy `name`; these two are all that the program does to a picture.
 
-    `teacher`: seven kinds, as the reference solution trained its teachers. `student`: three kinds; the report found that
-    more breaks tiny networks. Both keep the label.
+    `teacher`: seven kinds, as the reference solution trained its teachers. `student`: three kinds; the report found
+    that more breaks tiny networks. Both keep the label.
     """
     A, cv2 = _libraries()
     reflect = cv2.BORDER_REFLECT_101

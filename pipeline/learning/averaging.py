@@ -9,8 +9,8 @@ from torch import nn
 class WeightAverage:
     """Averages a network as it trains: average <- decay average + (1 - decay) weights, after every step.
 
-    The decay of step t is at most (1 + t) / (10 + t), so that short trainings forget their random start (the warm-up that
-    TensorFlow's ExponentialMovingAverage documents).
+    The decay of step t is at most (1 + t) / (10 + t), so that short trainings forget their random start (the warm-up
+    that TensorFlow's ExponentialMovingAverage documents).
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -26,6 +26,6 @@ class WeightAverage:
         """Take in the weights after step `step`, counted from 0."""
         weight = 1.0 - min(self.decay, (1 + step) / (10 + step))
         targets, sources = zip(*self._averaged, strict=True)
-        torch._foreach_lerp_(targets, sources, weight)
+        torch._foreach_lerp_(targets, sources, weight)  # pyright: ignore[reportPrivateImportUsage]
         for target, source in self._copied:
             target.copy_(source)

@@ -17,7 +17,7 @@ CPU_FLAGS = Path("/proc/cpuinfo")
 class Device:
     """A device that was proved to run a kernel, and the dtype of training and of the members' answers."""
 
-    torch: torch.device
+    where: torch.device
     dtype: torch.dtype  # float32, bfloat16 or float16; weights are float32 always
     name: str
 
@@ -25,19 +25,19 @@ class Device:
         """The mixed precision of training; nothing for float32."""
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
-        return torch.autocast(self.torch.type, self.dtype)
+        return torch.autocast(self.where.type, self.dtype)
 
     def synchronise(self) -> None:
         """Wait for the device; needed only before a clock is read."""
-        if self.torch.type == "cuda":
+        if self.where.type == "cuda":
             torch.cuda.synchronize()
 
 
 def pick_device(settings: DeviceSettings) -> Device:
     """CUDA when a real kernel runs, else the CPU. Raises RequestError when `cuda` is demanded and none runs.
 
-    A wheel without kernels for the card says that CUDA is available and fails at the first kernel (Kaggle's P100 in 2026),
-    so `torch.cuda.is_available()` alone is not believed.
+    A wheel without kernels for the card says that CUDA is available and fails at the first kernel (Kaggle's P100 in
+    2026), so `torch.cuda.is_available()` alone is not believed.
     """
     fault = "" if settings.kind == "cpu" else cuda_fault()
     if settings.kind == "cuda" and fault:

@@ -19,9 +19,9 @@ def blend(log_probs_MNC: Tensor, weights: Sequence[float]) -> Tensor:
 def normalise(log_probs_NC: Tensor, kind: str, temperature: float) -> Tensor:
     """Turn the ensemble's log-probabilities into soft labels, as log-probabilities [N, C] whose rows sum to 1.
 
-    `softmax`: at a temperature. `standardised`: each row to mean 0 and standard deviation 1 before that softmax, so that
-    the student learns the shape and not the scale (Sun et al. 2024, arXiv 2403.01427). `minmax`: each row moved to 0..1 and
-    divided by its sum, the report's remedy for values too large or too small.
+    `softmax`: at a temperature. `standardised`: each row to mean 0 and standard deviation 1 before that softmax, so
+    that the student learns the shape and not the scale (Sun et al. 2024, arXiv 2403.01427). `minmax`: each row moved
+    to 0..1 and divided by its sum, the report's remedy for values too large or too small.
     """
     if kind == "minmax":
         low_N1, high_N1 = log_probs_NC.amin(1, keepdim=True), log_probs_NC.amax(1, keepdim=True)

@@ -22,8 +22,8 @@ def predict_log_probs(
 ) -> np.ndarray:
     """float32 log-probabilities [N, C] of uint8 images, in evaluation mode.
 
-    `flip` averages the probabilities over each picture and its mirror image. Computed in the device's dtype, summed up in
-    float32.
+    `flip` averages the probabilities over each picture and its mirror image. Computed in the device's dtype, summed
+    up in float32.
     """
     network.eval()
     parts = [_of_batch(network, batch, normalisation, device, flip) for batch in _batches(images_NHWC)]
@@ -54,7 +54,7 @@ def _batches(images_NHWC: np.ndarray) -> list[np.ndarray]:
 def _of_batch(
     network: nn.Module, batch: np.ndarray, normalisation: Normalisation, device: Device, flip: bool
 ) -> Tensor:
-    images_BCHW = normalisation.apply(torch.from_numpy(np.array(batch)).to(device.torch))
+    images_BCHW = normalisation.apply(torch.from_numpy(np.array(batch)).to(device.where))
     pictures = [images_BCHW, images_BCHW.flip(3)] if flip else [images_BCHW]
     answers = [_log_probs(network, picture, device) for picture in pictures]
     mean = torch.logsumexp(torch.stack(answers), 0) - np.log(len(answers))

@@ -14,8 +14,8 @@ def cross_entropy(logits_NC: Tensor, probs_NC: Tensor) -> Tensor:
 def distillation(logits_NC: Tensor, teacher_probs_NC: Tensor, temperature: float) -> Tensor:
     """T^2 KL(teacher || student) [N]; both at temperature T, `teacher_probs_NC` already softened.
 
-    The gradient of KL at temperature T shrinks as 1/T^2; the factor keeps soft and hard loss comparable (Hinton et al. 2015,
-    arXiv 1503.02531, section 2).
+    The gradient of KL at temperature T shrinks as 1/T^2; the factor keeps soft and hard loss comparable (Hinton et
+    al. 2015, arXiv 1503.02531, section 2).
     """
     log_probs_NC = F.log_softmax(logits_NC.float() / temperature, dim=1)
     return F.kl_div(log_probs_NC, teacher_probs_NC, reduction="none").sum(1) * temperature**2

@@ -21,8 +21,7 @@ def build_member(row: MemberSettings, facts: ContestFacts, image_size: int, *, p
             image_size=image_size,
             pretrained=pretrained,
             small_images=row.small_images,
-            dropout=row.dropout,
-            drop_path=row.drop_path,
+            options=row.options,
         )
     except UnknownNetworkError as error:
         raise RequestError(f"teach.members: {error}") from None

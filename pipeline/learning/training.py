@@ -1,7 +1,7 @@
 """The one train loop. A member and the student differ by the network, the data and the loss that they pass in.
 
-B images of a batch. Nothing inside an epoch reads a number back from the device; the loss and the first non-finite step are
-kept there and read once, when the epoch is over.
+B images of a batch. Nothing inside an epoch reads a number back from the device; the loss and the first non-finite
+step are kept there and read once, when the epoch is over.
 """
 
 import time
@@ -53,12 +53,12 @@ def train(
     device: Device,
     on_epoch: Callable[[EpochReport], None],
 ) -> nn.Module:
-    """Train to the last epoch and return the network to keep: the moving average, or the weights themselves without one.
+    """Train to the last epoch and return the network to keep: the moving average, or without one the weights.
 
     Resumes at the last epoch saved; the result is bit for bit that of a training without interruption, on one machine.
     Raises MachineError when the loss is not finite; that epoch is not saved.
     """
-    network.to(device.torch, memory_format=torch.channels_last)
+    network.to(device.where).to(memory_format=torch.channels_last)
     loop = _Loop(network, training_set, loss_of, training, device)
     saved_at = time.monotonic()
     try:
@@ -87,11 +87,11 @@ class _Loop:
     ) -> None:
         settings = training.settings
         self.network, self.loss_of, self.training, self.device = network, loss_of, training, device
-        self.batches = EpochBatches(training_set, settings, training.seed, device.torch)
+        self.batches = EpochBatches(training_set, settings, training.seed, device.where)
         self.total_steps = settings.epochs * self.batches.steps
         self.optimizer = build_optimizer(network, settings)
         self.average = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
-        self.scaler = torch.amp.GradScaler(device.torch.type, enabled=device.dtype == torch.float16)
+        self.scaler = torch.amp.GradScaler(device.where.type, enabled=device.dtype == torch.float16)
 
     @property
     def kept(self) -> nn.Module:
@@ -102,8 +102,8 @@ class _Loop:
         start, first = time.monotonic(), epoch * self.batches.steps
         torch.manual_seed(epoch_seed(self.training.seed, epoch))  # for dropout
         self.network.train()
-        total = torch.zeros((), device=self.device.torch)
-        bad_step = torch.full((), -1, device=self.device.torch)
+        total = torch.zeros((), device=self.device.where)
+        bad_step = torch.full((), -1, device=self.device.where)
         rate = 0.0
         for step, batch in enumerate(self.batches.epoch(epoch), first):
             rate = self._set_rate(step)

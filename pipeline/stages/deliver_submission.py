@@ -122,7 +122,7 @@ def _accuracy(job: Job, report: dict[str, Any], precision: str) -> list[dict[str
 
 
 def _teacher(job: Job) -> dict[str, Any]:
-    """Validation accuracy of the ensemble and its members, on the clean view; `labels` when they came from elsewhere."""
+    """Validation accuracy of ensemble and members on the clean view; `labels`: the file that they came from."""
     ensemble = read_notes(job.run, "export-soft-labels").get("validation_accuracy")
     if job.request.labels:
         return {"labels": Path(job.request.labels).name, "ensemble": ensemble, "members": []}

@@ -1,7 +1,7 @@
 """Distill: the student learns the soft labels of every stored view, and the hard labels where there are some.
 
-Reads: student views, soft labels, labels. Writes: student/student.safetensors (the last epoch's moving average, float32), one
-line per epoch in metrics.jsonl.
+Reads: student views, soft labels, labels. Writes: student/student.safetensors (the last epoch's moving average,
+float32), one line per epoch in metrics.jsonl.
 """
 
 import functools

@@ -1,7 +1,8 @@
 """Export: every member's answer for every student view, once; then, cheaply, the soft labels.
 
-Reads: members, student views. Writes: members/<i>/log_probs.safetensors (float16 [V, N, C] per split), soft_labels.safetensors.
-Validation and, in an inductive run, testing are answered for their clean view only: nothing learns from them there.
+Reads: members, student views. Writes: members/<i>/log_probs.safetensors (float16 [V, N, C] per split),
+soft_labels.safetensors. Validation and, in an inductive run, testing are answered for their clean view only: nothing
+learns from them there.
 """
 
 from pathlib import Path
@@ -70,7 +71,7 @@ def _answer_views(job: Job, device: "Device", member: int) -> "dict[str, Tensor]
     row, facts = job.settings.teach.members[member], load_contest(job.run.contest)
     network = load_member(job.run.member(member), row, facts, job.settings.data.image_size)
     normalisation = member_normalisation(row, network, facts)
-    network.to(device.torch, memory_format=torch.channels_last)
+    network.to(device.where).to(memory_format=torch.channels_last)
     answers: dict[str, Tensor] = {}
     with progress(f"member {member} answers", sum(job.student_views(split) for split in SPLITS)) as on_done:
         for split in SPLITS:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def pack_student(job: Job) -> str:
     """Write and measure the packed files; return the precision that is shipped.
 
-    Always on the CPU and in float32: what is measured is the file, not the machine. Raises RequestError when nothing fits.
+    Always on the CPU and in float32: what is measured is the file, not the machine. Raises RequestError when nothing
+    fits.
     """
     from models.packed.precisions import PRECISIONS
 
@@ -44,8 +45,9 @@ def pack_student(job: Job) -> str:
 def choose(measured: list[dict[str, Any]], wanted: str, budget_bytes: int) -> str:
     """The precision to ship: the one that is wanted, or for `auto` the most accurate on validation that fits.
 
-    `measured` is in order of falling fidelity; where no validation accuracy is known (--final), and between equals, the
-    highest fidelity wins. The bare cast is never chosen. Raises RequestError naming the smallest file when nothing fits.
+    `measured` is in order of falling fidelity; where no validation accuracy is known (--final), and between equals,
+    the highest fidelity wins. The bare cast is never chosen. Raises RequestError naming the smallest file when
+    nothing fits.
     """
     from models.packed.precisions import DEMONSTRATION
 

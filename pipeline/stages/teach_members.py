@@ -93,9 +93,8 @@ def _train(
         line |= {"learning_rate": report.learning_rate, "seconds": round(report.seconds, 3)}
         append_line(job.run.metrics, line)
         shown = f", validation {line['validation_accuracy']:.2%}" if "validation_accuracy" in line else ""
-        say(
-            f"member {member}: epoch {report.epoch} of {row.epochs}, loss {report.loss:.4f}{shown}, {report.seconds:.1f} s"
-        )
+        of = f"{report.epoch} of {row.epochs}"
+        say(f"member {member}: epoch {of}, loss {report.loss:.4f}{shown}, {report.seconds:.1f} s")
 
     training = Training(f"member {member}", row, row.seed, job.run.checkpoint(job.run.member(member)), identity)
     return train(network, _training_set(job, facts, normalisation), member_loss, training, device, on_epoch)

@@ -1,4 +1,4 @@
-"""Verify: the size gate. Bytes on disk against the budget, nothing else decides. No torch, so that it answers at once."""
+"""Verify: the size gate. Bytes on disk against the budget, nothing else decides. No torch: it answers at once."""
 
 from pathlib import Path
 
