@@ -15,6 +15,8 @@ from torch import nn
 SMALLEST_FEATURES = 4  # rows and columns that reach the pooling
 REPORT_CNN = "report-cnn"
 HIDDEN = 760  # of its head; brings it to the report's 40.7 MB
+# what timm and torch raise for an option, a value or an image size that a network cannot have
+FAULTS = (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, LookupError)
 
 
 class UnknownNetworkError(ValueError):
@@ -31,13 +33,15 @@ def build_teacher(
     classes: int,
     image_size: int,
     pretrained: bool = False,
+    keep_kernels: bool = False,
     small_images: bool = True,
     options: dict[str, Any] | None = None,
 ) -> nn.Module:
     """Build a teacher that turns float [N, 3, image_size, image_size] into logits [N, classes].
 
     `options` are the network's own: `width` and `dropout` of report-cnn, or what timm's network takes, such as
-    `drop_rate`, `drop_path_rate`, or the `channels` of a ResNet.
+    `drop_rate`, `drop_path_rate`, or the `channels` of a ResNet. `keep_kernels`: the weights that will be loaded were
+    trained from published ones, so the filters have those shapes; `pretrained` implies it.
     Raises UnknownNetworkError, or WeightsUnavailableError when `pretrained` weights cannot be fetched.
     """
     own = dict(options or {})
@@ -45,13 +49,14 @@ def build_teacher(
         if name == REPORT_CNN:
             return ReportCNN(classes, image_size, **own)
         network = _timm_network(name, pretrained, num_classes=classes, **own)
-    except TypeError as error:  # what Python says of an argument that a network does not take
-        raise UnknownNetworkError(f"{name}: {error}") from None
+    except FAULTS as error:
+        raise UnknownNetworkError(f"{name}: {_first_line(error)}") from None
     if small_images:
         try:
-            adapt_to_small_images(network, image_size, keep_kernels=pretrained)
-        except (RuntimeError, ValueError) as error:  # parallel branches that halve elsewhere
-            raise UnknownNetworkError(f"{name} cannot be adapted to {image_size} pixels ({error})") from None
+            adapt_to_small_images(network, image_size, keep_kernels=pretrained or keep_kernels)
+        except FAULTS as error:  # parallel branches that halve elsewhere, networks of one image size
+            why = _first_line(error)
+            raise UnknownNetworkError(f"{name} cannot be adapted to {image_size} pixels ({why})") from None
     return network
 
 
@@ -84,7 +89,11 @@ def _timm_network(name: str, pretrained: bool, **settings: Any) -> nn.Module:
     except (OSError, RuntimeError, ValueError) as error:  # what the hub's client raises without a network
         if not pretrained:
             raise
-        raise WeightsUnavailableError(f"published weights of {name}: {str(error).splitlines()[0]}") from None
+        raise WeightsUnavailableError(f"published weights of {name}: {_first_line(error)}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 class ReportCNN(nn.Module):

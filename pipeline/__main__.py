@@ -19,6 +19,7 @@ MACHINE_ERRNOS = {
     errno.ENOSPC,
     errno.EDQUOT,
     errno.EROFS,
+    errno.ENOTDIR,
     errno.EACCES,
     errno.EPERM,
     errno.EIO,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import RequestError
-from pipeline.settings import Section, Settings
+from pipeline.settings import MemberSettings, Section, Settings
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -28,7 +28,7 @@ def load_settings(preset: str, changes: list[str]) -> Settings:
 def validate(values: dict[str, Any], where: str) -> Settings:
     """Turn plain values into settings. Raises RequestError: the first thing wrong, in one line."""
     try:
-        return Settings.model_validate(_tuples(values))
+        return Settings.model_validate(tuples(values))
     except ValidationError as error:
         raise RequestError(f"{where}: {_explain(error.errors()[0])}") from None
 
@@ -94,7 +94,7 @@ def _lay_over(values: dict[str, Any], change: str) -> None:
 
 
 def _row(rows: list[Any], part: str, key: str) -> int:
-    if part.isdigit() and int(part) < len(rows):
+    if part.isdecimal() and int(part) < len(rows):
         return int(part)
     raise RequestError(f"--set {key}: expected a row from 0 to {len(rows) - 1}, found {part}")
 
@@ -107,17 +107,19 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def _tuples(value: Any) -> Any:
-    """TOML has lists; frozen settings hold tuples."""
+def tuples(value: Any) -> Any:
+    """The value with tuples for lists: TOML and JSON have lists, frozen settings hold tuples."""
     if isinstance(value, dict):
-        return {key: _tuples(inner) for key, inner in value.items()}
-    return tuple(_tuples(inner) for inner in value) if isinstance(value, list) else value
+        return {key: tuples(inner) for key, inner in value.items()}
+    return tuple(tuples(inner) for inner in value) if isinstance(value, list) else value
 
 
 def _explain(error: ErrorDetails) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"unknown setting {key}{nearest(key, setting_names())}"
+        row = ".".join(str(part) for part in error["loc"][:-1])
+        names = setting_names(MemberSettings, f"{row}.") if row.startswith("teach.members.") else setting_names()
+        return f"unknown setting {key}{nearest(key, names)}"
     found = "" if isinstance(error["input"], (dict, tuple)) else f", found {error['input']!r}"
     message = error["msg"].removeprefix("Value error, ")
     return f"{key}: {message[0].lower()}{message[1:]}{found}" if key else message

@@ -16,6 +16,8 @@ from pipeline.console import say
 from pipeline.errors import RequestError
 from pipeline.run_folder import RunFolder
 
+RECORDED = ("size_bytes", "mtime_ns", "sha256")  # of every output
+
 
 @dataclass(frozen=True)
 class Step:
@@ -54,11 +56,11 @@ def why_not_current(run: RunFolder, step: Step, *, full_check: bool = False) -> 
     """None when the receipt holds; else why not, in words ("" when there never was one)."""
     try:
         receipt = json.loads(run.receipt(step.name).read_text())
-        outputs = receipt["outputs"]
-        same = {key: receipt[key] for key in ("version", "reads", "settings")}
+        outputs = {name: {key: found[key] for key in RECORDED} for name, found in receipt["outputs"].items()}
+        same = {"version": receipt["version"], "reads": dict(receipt["reads"]), "settings": receipt["settings"]}
     except FileNotFoundError:
         return ""
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):  # whatever a hand or a disk made of it
         return "its receipt is damaged"
     if same != _identity(step):
         return _changed(same, step)
@@ -80,7 +82,7 @@ def output_digest(run: RunFolder, step_name: str, path: Path) -> str:
     """
     try:
         return json.loads(run.receipt(step_name).read_text())["outputs"][path.name]["sha256"]
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         stage = step_name.partition("-")[0]
         raise RequestError(
             f"run {run.name}: {step_name} is not done yet; run ./run.sh {stage} --name {run.name} first"

@@ -1,11 +1,13 @@
 """What was asked for, resolved once and written into the run, so that single stages can be run and resumed from it."""
 
+import json
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from pipeline.atomic import write_json
 from pipeline.errors import RequestError
+from pipeline.read_settings import tuples
 from pipeline.run_folder import RunFolder
 from pipeline.settings import BUDGET_BYTES, Section, Settings
 
@@ -64,11 +66,13 @@ def save_request(run: RunFolder, request: Request) -> None:
 def load_request(run: RunFolder) -> Request:
     """Read a run's request. Raises RequestError when there is no such run, or it was written by another version."""
     try:
-        return Request.model_validate_json(run.request.read_bytes())
+        return Request.model_validate(tuples(json.loads(run.request.read_bytes())))
     except FileNotFoundError:
         raise RequestError(
             f"--name {run.name}: no such run (looked for {run.request}); start it with ./run.sh"
         ) from None
     except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
+        where = "".join(f"{part}." for part in error.errors()[0]["loc"]).rstrip(".") or "its content"
         raise RequestError(f"{run.request}: {where}: {error.errors()[0]['msg']}; run ./run.sh again") from None
+    except ValueError as error:
+        raise RequestError(f"{run.request}: damaged ({error}); run ./run.sh again") from None

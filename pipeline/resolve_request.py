@@ -21,7 +21,7 @@ def resolve(arguments: argparse.Namespace, root: Path) -> Request:
     data = arguments.data or _data_beside(root)
     preset = arguments.preset or (_preset_for_this_machine() if data else "demo")
     settings = load_settings(preset, [change for group in arguments.changes for change in group])
-    name = check_name(arguments.name) if arguments.name else _name_of(data)
+    name = _name_of(data) if arguments.name is None else check_name(arguments.name)
     if data is None:
         data = _write_digits(RunFolder(root, name))
     if not data.exists():

@@ -97,7 +97,9 @@ class TeachSettings(TrainingSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _rows_inherit(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _rows_inherit(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values  # refused by pydantic, in its own words
         rows = values.get("members", ())
         if not isinstance(rows, (list, tuple)) or not all(isinstance(row, dict) for row in rows):
             raise ValueError("members is a list of tables, one per network")

@@ -177,7 +177,7 @@ def _shifted(count: int, length: int, shift: int, generator: torch.Generator, de
     base = torch.arange(length, device=device)[None, :]
     offset = torch.randint(-shift, shift + 1, (count, 1), generator=generator, device=device)
     last = length - 1
-    return last - (last - (base + offset).abs()).abs()
+    return last - (last - (base + offset).remainder(2 * last)).abs()  # a shift may exceed a small image: reflect again
 
 
 def _one_hot(labels_N: Tensor, classes: int, smoothing: float) -> Tensor:

@@ -50,16 +50,19 @@ def load_soft_labels(path: Path) -> SoftLabels:
         raise RequestError(f"{path}: no such soft labels file") from None
     except TensorFileError as error:
         raise RequestError(str(error)) from None
-    if facts.get("format") != FORMAT:
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise RequestError(f"{path}: a safetensors file, but not of soft labels")
-    return SoftLabels(
-        classes=tuple(facts["classes"]),
-        ids={split: tuple(ids.split("\n")) for split, ids in facts["ids"].items()},
-        log_probs_VNC={name.removeprefix("log_probs/"): value for name, value in tensors.items()},
-        view_digests={split: tuple(digests) for split, digests in facts["view_digests"].items()},
-        policy=facts["policy"],
-        seed=facts["seed"],
-    )
+    try:
+        return SoftLabels(
+            classes=tuple(facts["classes"]),
+            ids={split: tuple(ids.split("\n")) for split, ids in facts["ids"].items()},
+            log_probs_VNC={name.removeprefix("log_probs/"): value for name, value in tensors.items()},
+            view_digests={split: tuple(digests) for split, digests in facts["view_digests"].items()},
+            policy=facts["policy"],
+            seed=facts["seed"],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RequestError(f"{path}: its facts are not those of soft labels ({error!r})") from None
 
 
 def check_soft_labels(
@@ -77,11 +80,15 @@ def check_soft_labels(
     if labels.classes != classes:
         raise RequestError(f"{where}: made for classes {_short(labels.classes)}, the contest has {_short(classes)}")
     for split, split_ids in ids.items():
-        if split not in labels.log_probs_VNC:
+        if not all(split in part for part in (labels.log_probs_VNC, labels.ids, labels.view_digests)):
             raise RequestError(f"{where}: has no soft labels for {split}")
         if labels.ids[split] != split_ids:
             found, expected = _first_difference(labels.ids[split], split_ids)
             raise RequestError(f"{where}: made for other {split} images: found id {found}, expected {expected}")
+        shape = tuple(labels.log_probs_VNC[split].shape)
+        expected_shape = (len(labels.view_digests[split]), len(split_ids), len(classes))
+        if shape != expected_shape:
+            raise RequestError(f"{where}: soft labels of {split} have shape {shape}, expected {expected_shape}")
         _check_views(labels, where, split, views[split])
 
 

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from pipeline.errors import RequestError
 
-DEFAULT_HEADER = ("Id", "Label")
+DEFAULT_HEADER = ("Id", "label")
 MOST_LISTED = 10
 INTEGER = re.compile(r"[0-9]{1,18}")
 

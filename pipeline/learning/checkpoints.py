@@ -19,9 +19,18 @@ def restore_training_state(
     for part, network in parts.items():
         prefix = f"{part}."
         network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = value
+            state.setdefault(int(index), {})[key] = _in_memory_order_of(parameters[int(index)], value)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _in_memory_order_of(parameter: Tensor, value: Tensor) -> Tensor:
+    """The value laid out as its parameter: a file is contiguous, filters are channels_last.
+
+    The fused optimizers pair weight and momentum by their place in memory, without a look at strides.
+    """
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value

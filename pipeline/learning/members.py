@@ -20,6 +20,7 @@ def build_member(row: MemberSettings, facts: ContestFacts, image_size: int, *, p
             classes=len(facts.classes),
             image_size=image_size,
             pretrained=pretrained,
+            keep_kernels=row.pretrained,
             small_images=row.small_images,
             options=row.options,
         )

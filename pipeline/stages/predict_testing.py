@@ -40,8 +40,10 @@ def predict_testing(job: Job, precision: str) -> None:
 def predict_folder(packed_file: Path, data: Path, out: Path, workers: int) -> int:
     """Write the CSV for the test images of a folder or zip; return how many there were.
 
-    Raises RequestError for a file that is no packed student, and for images or samples that do not fit.
+    Raises RequestError for a file that is no packed student, for images or samples that do not fit, and for a place
+    that cannot take the CSV.
     """
+    _check_out(out)
     packed = load_packed(packed_file)
     source = open_source(data)
     testing = read_testing(source)
@@ -67,6 +69,15 @@ def load_packed(path: Path) -> "PackedStudent":
         raise RequestError(f"{path}: no such file") from None
     except PackedFileError as error:
         raise RequestError(f"{path}: {error}") from None
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a place that cannot take a file, before any work."""
+    if out.is_dir():
+        raise RequestError(f"--out {out}: is a folder, expected the name of a CSV")
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise RequestError(f"--out {out}: {above} is a file, expected a folder")
 
 
 def _predict_run(job: Job, packed_file: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def teach_members(job: Job, device: "Device", only: int | None = None) -> None:
     members = job.settings.teach.members
     if not members:
         raise RequestError(f"preset {job.request.preset}: teach.members is empty, expected at least one row")
-    if only is not None and only >= len(members):
+    if only is not None and not 0 <= only < len(members):
         raise RequestError(f"--member {only}: the ensemble has members 0 to {len(members) - 1}")
     for member in range(len(members)) if only is None else [only]:
         _teach_member(job, device, member)

@@ -163,7 +163,7 @@ def test_two_testing_images_with_one_id(tmp_path: Path):
 def test_integer_ids_in_numeric_order(tmp_path: Path):
     names = ["testing/10.jpg", "testing/002.jpg", "testing/1.jpg"]
     contest = read(make(tmp_path, TRAINING + names))
-    assert contest.submission.header == ("Id", "Label")
+    assert contest.submission.header == ("Id", "label")
     assert contest.submission.ids == ("1", "2", "10")
     assert [contest.splits["testing"][row].id for row in contest.submission.rows] == ["1", "002", "10"]
     assert contest.submission.labels == ("0", "2", "10")
@@ -193,7 +193,7 @@ def test_sample_ids_stay_text(tmp_path: Path):
     names = ["testing/NA.jpg", "testing/1e5.jpg", "testing/007.jpg", "testing/1.jpg", "testing/01.jpg"]
     sample = b"\xef\xbb\xbfId,Label\r\nNA,0\r\n1e5,0\r\n007,0\r\n01,0\r\n1,0\r\n"
     contest = read(make(tmp_path, TRAINING + names, sample))
-    assert contest.submission.header == ("Id", "Label")
+    assert contest.submission.header == ("Id", "label")
     assert contest.submission.ids == ("NA", "1e5", "007", "01", "1")
     assert [contest.splits["testing"][row].id for row in contest.submission.rows] == ["NA", "1e5", "007", "01", "1"]
 

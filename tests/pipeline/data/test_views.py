@@ -1,0 +1,103 @@
+"""Views are a pure function of policy, seed, view number and image."""
+
+import multiprocessing
+from concurrent.futures import Executor, ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.data.views import IMAGES_PER_TASK, ViewTask, build_policy, make_view, view_seed
+
+POLICIES = ("teacher", "student")
+SIZE = 16
+
+
+def pictures(count: int) -> np.ndarray:
+    """Smooth pictures, all different: noise would hide what blur and rotation do."""
+    random = np.random.default_rng(0)
+    corners = random.integers(0, 256, (count, 4, 4, 3), np.uint8)
+    return corners.repeat(SIZE // 4, 1).repeat(SIZE // 4, 2)
+
+
+def view(
+    folder: Path,
+    images_NHWC: np.ndarray,
+    *,
+    ids: tuple[str, ...] = (),
+    policy: str = "teacher",
+    seed: int = 0,
+    number: int = 1,
+    pool: Executor | None = None,
+) -> np.ndarray:
+    clean, out = folder / "clean.npy", folder / "view.npy"
+    np.save(clean, images_NHWC)
+    ids = ids or tuple(f"training/{i}" for i in range(len(images_NHWC)))
+    done: list[int] = []
+    make_view(ViewTask(clean, ids, policy, seed, number), out, pool, done.append)
+    assert sum(done) == len(images_NHWC)
+    assert len(done) == -(-len(images_NHWC) // IMAGES_PER_TASK)
+    return np.load(out)
+
+
+@pytest.mark.parametrize(("policy", "kinds"), [("teacher", 7), ("student", 3)])
+def test_kinds_of_a_policy(policy, kinds):
+    assert len(build_policy(policy, SIZE)) == kinds
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_shape_dtype_and_change(policy, tmp_path):
+    clean_NHWC = pictures(20)
+    view_NHWC = view(tmp_path, clean_NHWC, policy=policy)
+    assert (view_NHWC.shape, view_NHWC.dtype) == ((20, SIZE, SIZE, 3), np.uint8)
+    # at 16 pixels the random crop is now and then the whole picture
+    assert sum((a != b).any() for a, b in zip(view_NHWC, clean_NHWC, strict=True)) >= 18
+    assert np.array_equal(np.load(tmp_path / "clean.npy"), clean_NHWC)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_made_again_it_is_the_same(policy, tmp_path):
+    assert np.array_equal(view(tmp_path, pictures(8), policy=policy), view(tmp_path, pictures(8), policy=policy))
+
+
+def test_a_number_of_workers_changes_no_bit(tmp_path):
+    clean_NHWC = pictures(IMAGES_PER_TASK + 44)
+    alone = view(tmp_path, clean_NHWC)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        assert np.array_equal(view(tmp_path, clean_NHWC, pool=pool), alone)
+    assert len({picture.tobytes() for picture in alone}) == len(alone)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_picture_does_not_depend_on_the_others(policy, tmp_path):
+    clean_NHWC = pictures(20)
+    whole = view(tmp_path, clean_NHWC, policy=policy)
+    some = [13, 2, 7]
+    part = view(tmp_path, clean_NHWC[some], ids=tuple(f"training/{i}" for i in some), policy=policy)
+    assert np.array_equal(part, whole[some])
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("changed", [{"number": 2}, {"seed": 1}, {"ids": tuple(f"testing/{i}" for i in range(12))}])
+def test_number_seed_and_id_make_another_view(policy, changed, tmp_path):
+    clean_NHWC = pictures(12)
+    one, other = view(tmp_path, clean_NHWC, policy=policy), view(tmp_path, clean_NHWC, policy=policy, **changed)
+    assert all((a != b).any() for a, b in zip(one, other, strict=True))
+
+
+def test_policies_make_other_views(tmp_path):
+    one, other = (view(tmp_path, pictures(12), policy=policy) for policy in POLICIES)
+    assert all((a != b).any() for a, b in zip(one, other, strict=True))
+
+
+def test_the_seed_of_a_picture():
+    assert view_seed("teacher", 0, 1, "training/0_0") == 3408461641
+    seeds = {
+        view_seed(policy, seed, number, image_id)
+        for policy in POLICIES
+        for seed in (0, 1, 11)
+        for number in (1, 2, 11)
+        for image_id in ("training/1", "training/11", "testing/1")
+    }
+    assert len(seeds) == 54
+    assert all(0 <= seed < 2**32 for seed in seeds)

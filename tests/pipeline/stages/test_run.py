@@ -1,0 +1,293 @@
+"""The whole run on a tiny contest, seen from outside: what it delivers, and whether what it says of it is true."""
+
+import csv
+import hashlib
+import itertools
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.packed.container import read_container
+from models.packed.student_file import unpack_student
+from pipeline.atomic import value_digest
+from pipeline.data.soft_labels import load_soft_labels
+
+DELIVERED = ["manifest.json", "predictions.csv", "soft_labels.safetensors", "student.bin", "teacher_predictions.csv"]
+RunCli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="session")
+def manifest(smoke_run) -> dict[str, Any]:
+    return json.loads((smoke_run.run.submission / "manifest.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def answers(smoke_run) -> Callable[[str], np.ndarray]:
+    """The classes that student.bin gives the pictures of a split, from the contest's own files; shares no stage."""
+    student = unpack_student((smoke_run.run.submission / "student.bin").read_bytes())
+    mean, std = (np.array(value, np.float32) for value in (student.header.mean, student.header.std))
+
+    def answer(split: str) -> np.ndarray:
+        files = sorted((smoke_run.data / split).iterdir(), key=lambda path: path.name)
+        pictures_NHWC = np.stack([np.asarray(Image.open(path)) for path in files]).astype(np.float32)
+        inputs = torch.from_numpy((pictures_NHWC - mean) / std).permute(0, 3, 1, 2)
+        return student.module(inputs).argmax(1).numpy()
+
+    return answer
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="ascii") as file:
+        return list(csv.reader(file))
+
+
+def test_delivered_files(smoke_run):
+    assert sorted(path.name for path in smoke_run.run.submission.iterdir()) == DELIVERED
+    assert not list(smoke_run.root.rglob("*.part"))
+    assert not list(smoke_run.root.rglob("last.safetensors"))  # half-trained states are cleared away
+
+
+def test_last_line_is_the_gate(smoke_run):
+    size = (smoke_run.run.submission / "student.bin").stat().st_size
+    assert smoke_run.stdout.splitlines()[-1] == f"fits: {size} of 300000 bytes"
+
+
+def test_the_protocol_is_said_beside_the_accuracy(smoke_run, manifest: dict[str, Any]):
+    line = next(line for line in smoke_run.stdout.splitlines() if line.startswith("  validation "))
+    assert f"student {manifest['accuracy'][0]['value']:.2%} (decoded file, transductive)" in line
+
+
+def test_manifest_of_the_size(smoke_run, manifest: dict[str, Any]):
+    assert manifest["packed_bytes"] == (smoke_run.run.submission / "student.bin").stat().st_size
+    assert manifest["budget_bytes"] == 300_000
+    assert manifest["fits"] is True
+    assert manifest["precision"] == "fp16"
+    assert manifest["network"] == "report-student"
+    weights = sum(parameter.numel() for parameter in unpack_smoke(smoke_run).parameters())
+    assert weights < manifest["parameters"] == 109_779  # BatchNorm is folded away in the file
+
+
+def unpack_smoke(smoke_run) -> torch.nn.Module:
+    return unpack_student((smoke_run.run.submission / "student.bin").read_bytes()).module
+
+
+def test_manifest_has_the_digest_of_every_other_file(smoke_run, manifest: dict[str, Any]):
+    folder = smoke_run.run.submission
+    assert sorted([*manifest["sha256"], "manifest.json"]) == DELIVERED
+    for name, digest in manifest["sha256"].items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+def test_manifest_accuracy_is_that_of_the_delivered_file(manifest: dict[str, Any], answers, smoke_run):
+    labels = [int(path.name.split("_")[0]) for path in sorted((smoke_run.data / "validation").iterdir())]
+    expected = float((answers("validation") == np.array(labels)).mean())
+    assert manifest["accuracy"] == [
+        {
+            "split": "validation",
+            "protocol": "transductive",
+            "value": expected,
+            "images": 12,
+            "measured_on": "student.bin",
+        }
+    ]
+    shipped = next(row for row in manifest["precisions"] if row["precision"] == manifest["precision"])
+    assert shipped["validation_accuracy"] == expected
+
+
+def test_manifest_of_where_it_came_from(smoke_run, manifest: dict[str, Any]):
+    assert (manifest["name"], manifest["contest"], manifest["preset"]) == ("tiny", "tiny", "smoke")
+    assert manifest["protocol"] == "transductive"
+    assert manifest["seeds"] == {"student": 0, "members": [1, 2]}
+    assert manifest["settings"]["distill"]["batch_size"] == 4
+    assert manifest["settings_sha256"] == value_digest(manifest["settings"])
+    assert manifest["settings"] == json.loads(smoke_run.run.request.read_text())["settings"]
+    assert manifest["commit"] == ""  # no repository here
+    assert manifest["device"].endswith(", float32")
+    assert manifest["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+
+
+def test_manifest_of_the_time(manifest: dict[str, Any]):
+    seconds = manifest["stage_seconds"]
+    assert list(seconds) == ["prepare", "teach", "export", "distill", "pack", "predict"]
+    assert all(0 <= value < 600 for value in seconds.values())
+    assert seconds["teach"] > 0
+
+
+def test_manifest_of_the_teacher(manifest: dict[str, Any], smoke_run):
+    teacher = manifest["teacher"]
+    assert teacher["labels"] == ""
+    assert [(row["network"], row["seed"], row["epochs"]) for row in teacher["members"]] == [
+        ("report-cnn", 1, 3),
+        ("test_resnet", 2, 3),
+    ]
+    assert teacher["members"][0]["parameters"] == 842_923
+    labels = load_soft_labels(smoke_run.run.submission / "soft_labels.safetensors")
+    truth = [int(image_id.split("_")[0]) for image_id in labels.ids["validation"]]
+    right = labels.log_probs_VNC["validation"][0].argmax(1) == torch.tensor(truth)
+    assert teacher["ensemble"] == pytest.approx(float(right.float().mean()))
+
+
+def test_manifest_agreement_is_that_of_the_two_csvs(manifest: dict[str, Any], smoke_run):
+    folder = smoke_run.run.submission
+    student, teacher = (read_csv(folder / f"{who}predictions.csv")[1:] for who in ("", "teacher_"))
+    equal = [one == other for one, other in zip(student, teacher, strict=True)]
+    assert manifest["agreement"] == {"split": "testing", "value": sum(equal) / 12, "images": 12}
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "teacher_predictions.csv"])
+def test_csv(smoke_run, name: str):
+    header, *rows = read_csv(smoke_run.run.submission / name)
+    assert header == ["Id", "Label"]
+    assert [row[0] for row in rows] == [str(i) for i in range(1, 13)]
+    assert {row[1] for row in rows} <= {"0", "1", "2"}
+
+
+def test_csv_says_what_the_delivered_file_says(smoke_run, answers):
+    rows = read_csv(smoke_run.run.submission / "predictions.csv")[1:]
+    assert [int(row[1]) for row in rows] == answers("testing").tolist()
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "teacher_predictions.csv"])
+def test_the_colours_are_learnt(smoke_run, name: str):
+    """The test images' classes go 0, 1, 2, 0, ...: whatever mixes up pictures and labels shows here."""
+    rows = read_csv(smoke_run.run.submission / name)[1:]
+    assert sum(int(row[1]) == i % 3 for i, row in enumerate(rows)) >= 10
+
+
+def test_soft_labels_are_probabilities(smoke_run):
+    labels = load_soft_labels(smoke_run.run.submission / "soft_labels.safetensors")
+    assert {split: tuple(value.shape) for split, value in labels.log_probs_VNC.items()} == {
+        "training": (2, 42, 3),
+        "validation": (1, 12, 3),
+        "testing": (2, 12, 3),
+    }
+    for log_probs_VNC in labels.log_probs_VNC.values():
+        assert log_probs_VNC.dtype == torch.float16
+        assert (log_probs_VNC.float().exp().sum(2) - 1).abs().max() < 1e-3
+    assert labels.classes == ("0", "1", "2")
+    assert labels.ids["testing"] == tuple(f"{i:04d}" for i in range(1, 13))
+
+
+def test_views_are_named_by_the_digest_of_their_files(smoke_run):
+    labels = load_soft_labels(smoke_run.run.submission / "soft_labels.safetensors")
+    for split, digests in labels.view_digests.items():
+        files = [smoke_run.run.view("student", split, view) for view in range(len(digests))]
+        assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in files] == list(digests)
+    assert np.load(smoke_run.run.view("student", "testing", 1)).shape == (12, 16, 16, 3)
+
+
+def test_one_line_of_metrics_per_epoch(smoke_run):
+    lines = [json.loads(line) for line in smoke_run.run.metrics.read_text().splitlines()]
+    for line in lines:
+        assert np.isfinite(line["loss"])
+        assert line["learning_rate"] >= 0
+        assert line["seconds"] >= 0
+    taught = [(line["member"], line["epoch"]) for line in lines if line["stage"] == "teach"]
+    assert taught == [(member, epoch) for member in (0, 1) for epoch in (1, 2, 3)]
+    measured = [line for line in lines if line["stage"] == "teach" and "validation_accuracy" in line]
+    assert [line["epoch"] for line in measured] == [3, 3]
+    distilled = [line for line in lines if line["stage"] == "distill"]
+    assert [line["epoch"] for line in distilled] == [1, 2, 3]
+    for line in distilled:
+        assert 0 <= line["validation_accuracy"] <= 1
+        assert 0 <= line["validation_agreement"] <= 1
+    assert len(lines) == 9
+
+
+def test_ledger_adds_up_to_the_packed_bytes(smoke_run, manifest: dict[str, Any]):
+    report = json.loads(smoke_run.run.pack_report.read_text())
+    assert report["chosen"] == manifest["precision"]
+    assert sum(row["size_bytes"] for row in report["ledger"]) == manifest["packed_bytes"]
+    assert (report["ledger"][0]["name"], report["ledger"][-1]["name"]) == ("header", "check-sum")
+    sizes = {row["precision"]: row["packed_bytes"] for row in report["measured"]}
+    assert sizes == {name: smoke_run.run.packed(name).stat().st_size for name in sizes}
+    assert len(sizes) == 5
+
+
+def test_the_file_says_how_it_was_trained(smoke_run):
+    header, _ = read_container((smoke_run.run.submission / "student.bin").read_bytes())
+    assert (header.inductive, header.final, header.image_size, header.classes) == (False, False, 16, ("0", "1", "2"))
+
+
+def test_predict_gives_the_delivered_csv(smoke_run, run_cli: RunCli, tmp_path: Path):
+    student, out = smoke_run.run.submission / "student.bin", tmp_path / "new" / "out.csv"
+    code, said, _ = run_cli(["predict", student, "--data", smoke_run.data, "--out", out], tmp_path)
+    assert (code, said) == (0, f"{out}: 12 predictions\n")
+    assert out.read_bytes() == (smoke_run.run.submission / "predictions.csv").read_bytes()
+    assert [path.name for path in out.parent.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize("folder", ["alone/testing", "alone"])
+def test_predict_needs_test_images_alone(smoke_run, run_cli: RunCli, tmp_path: Path, folder: str):
+    shutil.copytree(smoke_run.data / "testing", tmp_path / folder)
+    shutil.copy(smoke_run.run.submission / "student.bin", tmp_path / "s.bin")  # the packed file alone
+    argv = ["predict", tmp_path / "s.bin", "--data", tmp_path / "alone", "--out", tmp_path / "out.csv"]
+    assert run_cli(argv, tmp_path)[0] == 0
+    assert (tmp_path / "out.csv").read_bytes() == (smoke_run.run.submission / "predictions.csv").read_bytes()
+
+
+@pytest.mark.parametrize(("more", "code", "word"), [(-1, 1, "over"), (0, 0, "fits"), (1, 0, "fits")])
+def test_verify_at_the_edge(smoke_run, run_cli: RunCli, tmp_path: Path, more: int, code: int, word: str):
+    student = smoke_run.run.submission / "student.bin"
+    size = student.stat().st_size
+    found, out, err = run_cli(["verify", student, "--budget", str(size + more)], tmp_path)
+    assert (found, err) == (code, "")
+    first, last = out.splitlines()
+    assert last == f"{word}: {size} of {size + more} bytes"
+    assert "plain(16, 0), 3 classes, 16x16 pixels" in first
+    assert first.endswith("transductive, check-sum right")
+
+
+def test_verify_has_the_contests_budget(smoke_run, run_cli: RunCli, tmp_path: Path):
+    packed = smoke_run.run.packed("fp32")
+    code, out, _ = run_cli(["verify", packed], tmp_path)
+    assert code == 1
+    assert out.splitlines()[-1] == f"over: {packed.stat().st_size} of 300000 bytes"
+
+
+@pytest.mark.parametrize("budget", ["300,000", "300_000"])
+def test_verify_reads_numbers_as_people_write_them(smoke_run, run_cli: RunCli, tmp_path: Path, budget: str):
+    student = smoke_run.run.submission / "student.bin"
+    code, out, _ = run_cli(["verify", student, "--budget", budget], tmp_path)
+    assert code == 0
+    assert out.endswith("of 300000 bytes\n")
+
+
+def test_a_damaged_packed_file_proves_nothing(smoke_run, run_cli: RunCli, tmp_path: Path):
+    content = bytearray((smoke_run.run.submission / "student.bin").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "flipped.bin").write_bytes(content)
+    (tmp_path / "cut.bin").write_bytes(content[:-1])
+    argvs = itertools.product(["verify", "predict"], ["flipped.bin", "cut.bin"])
+    for command, name in argvs:
+        more = [] if command == "verify" else ["--data", smoke_run.data, "--out", tmp_path / "out.csv"]
+        code, out, err = run_cli([command, tmp_path / name, *more], tmp_path)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"error: {tmp_path / name}: ")
+        assert err.count("\n") == 1
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_verify_weighs_a_foreign_file(run_cli: RunCli, tmp_path: Path):
+    (tmp_path / "model.pt").write_bytes(b"x" * 1000)
+    code, out, err = run_cli(["verify", tmp_path / "model.pt", "--budget", "1000"], tmp_path)
+    first, last = out.splitlines()
+    assert (code, err, last) == (0, "", "fits: 1000 of 1000 bytes")
+    assert first == "model.pt: not a packed file of this program, only its size is checked"
+    assert run_cli(["verify", tmp_path / "model.pt", "--budget", "999"], tmp_path)[0] == 1
+
+
+def test_predict_refuses_a_foreign_file(smoke_run, run_cli: RunCli, tmp_path: Path):
+    (tmp_path / "model.pt").write_bytes(b"x" * 1000)
+    argv = ["predict", tmp_path / "model.pt", "--data", smoke_run.data, "--out", tmp_path / "out.csv"]
+    code, out, err = run_cli(argv, tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {tmp_path / 'model.pt'}: ")
+    assert err.count("\n") == 1

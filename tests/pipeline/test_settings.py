@@ -1,0 +1,71 @@
+import pytest
+from pydantic import ValidationError
+
+from pipeline.read_settings import PRESETS, load_settings, preset_names
+from pipeline.settings import Settings
+
+ONE_NETWORK = {"report"}  # the reference solution's eight networks of one kind
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_presets_load_and_say_what_they_are_for(preset: str):
+    settings = load_settings(preset, [])
+    assert settings.teach.members
+    first_comment = ""
+    for line in (PRESETS / f"{preset}.toml").read_text().splitlines():
+        if not line.startswith("# "):
+            break
+        first_comment += line[1:]
+    assert first_comment.startswith(" Purpose: ")
+    cost = first_comment.partition("Cost: ")[2]
+    assert len(cost.split()) > 1, f"{preset}.toml: no cost: {cost!r}"
+
+
+def test_all_presets_are_listed():
+    assert preset_names() == ["cpu", "demo", "gpu", "quick", "report", "smoke"]
+
+
+@pytest.mark.parametrize("preset", sorted(set(preset_names()) - ONE_NETWORK))
+def test_ensembles_mix_families(preset: str):
+    assert len({member.network for member in load_settings(preset, []).teach.members}) >= 2
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_no_two_members_are_alike(preset: str):
+    members = load_settings(preset, []).teach.members
+    assert len({member.model_dump_json() for member in members}) == len(members)
+
+
+def test_full_ensembles_have_eight_members():
+    assert len(load_settings("gpu", []).teach.members) == 8
+    assert len(load_settings("report", []).teach.members) == 8
+
+
+def test_smoke_has_epochs_enough_to_resume_in_the_middle():
+    settings = load_settings("smoke", [])
+    assert min(row.epochs for row in (*settings.teach.members, settings.distill)) >= 3
+    assert settings.distill.checkpoint_seconds == 0.0
+
+
+def test_rows_inherit_from_teach_what_they_do_not_state():
+    rows = [{"network": "a", "epochs": 2}, {"network": "b", "learning_rate": 0.5, "weight_decay": 0.0}]
+    teach = {"epochs": 9, "learning_rate": 0.25, "members": rows}
+    first, second = Settings.model_validate({"teach": teach | {"members": tuple(rows)}}).teach.members
+    assert (first.epochs, first.learning_rate) == (2, 0.25)
+    assert (second.epochs, second.learning_rate, second.weight_decay) == (9, 0.5, 0.0)
+    assert first.label_smoothing == second.label_smoothing == 0.1  # the default of [teach], not that of a training
+
+
+@pytest.mark.parametrize("name", ["distill", "views", "teach"])
+def test_settings_are_frozen(name: str):
+    settings = Settings()
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(settings, name, getattr(Settings(), name))
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.distill.epochs = 1  # pyright: ignore
+
+
+def test_when_to_save_does_not_shape_the_result():
+    shaping = Settings().distill.shaping()
+    assert "checkpoint_seconds" not in shaping
+    assert set(Settings.model_fields["distill"].annotation.model_fields) - set(shaping) == {"checkpoint_seconds"}  # pyright: ignore
