@@ -60,8 +60,17 @@ def build_teacher(
     return network
 
 
-def check_teacher(name: str, *, pretrained: bool) -> None:
-    """Raise UnknownNetworkError unless the network exists (and has published weights, where they are wanted)."""
+def check_teacher(name: str, image_size: int, options: dict[str, Any], *, pretrained: bool) -> None:
+    """Raise UnknownNetworkError unless the network exists, takes these options and can be adapted to the images.
+
+    `pretrained`: it must have published weights too. The network is built without memory, so this costs a moment.
+    """
+    _check_name(name, pretrained)
+    with torch.device("meta"):
+        build_teacher(name, classes=2, image_size=image_size, keep_kernels=pretrained, options=options)
+
+
+def _check_name(name: str, pretrained: bool) -> None:
     import timm
 
     if name == REPORT_CNN:

@@ -36,7 +36,8 @@ def run_step(
 ) -> bool:
     """Skip the step when its receipt still holds, else do `work` under the step's lock and write the receipt.
 
-    `work` may return notes (JSON) to keep in the receipt. Returns whether work was done.
+    `work` may return notes (JSON) to keep in the receipt; a note `earlier_seconds` counts what a resumed step took
+    before. Returns whether work was done.
     """
     reason = why_not_current(run, step, full_check=full_check)
     if reason is None:
@@ -48,7 +49,7 @@ def run_step(
         run.receipt(step.name).unlink(missing_ok=True)
         start = time.monotonic()
         notes = work() or {}
-        _write_receipt(run, step, notes, time.monotonic() - start)
+        _write_receipt(run, step, notes, notes.pop("earlier_seconds", 0.0) + time.monotonic() - start)
     return True
 
 

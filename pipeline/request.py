@@ -53,6 +53,22 @@ class Job:
         """The request's settings."""
         return self.request.settings
 
+    def stored_views(self) -> list[tuple[str, str, int]]:
+        """Bank, split and number of every view that this run stores beside the clean ones."""
+        views, request = self.settings.views, self.request
+        banks = [("student", request.student_splits, views.student_views)]
+        if not request.labels:
+            banks.insert(0, ("teacher", request.labelled_splits, views.teacher_views))
+        return [(bank, split, view) for bank, splits, count in banks for split in splits for view in range(1, count)]
+
+    def step_names(self, stage: str) -> list[str]:
+        """The steps that a stage consists of in this run."""
+        if stage == "prepare":
+            return ["prepare-decode", *(self.run.view_step(*stored) for stored in self.stored_views())]
+        members = range(0 if self.request.labels else len(self.settings.teach.members))
+        each = [f"{stage}-{member:02d}" for member in members] if stage in ("teach", "export") else [stage]
+        return [*each, "export-soft-labels"] if stage == "export" else each
+
     def student_views(self, split: str) -> int:
         """How many stored views of a split the student's side needs: the clean one only where nothing learns."""
         return self.settings.views.student_views if split in self.request.student_splits else 1

@@ -64,7 +64,7 @@ def _check_members(job: Job) -> None:
 
     for row in job.settings.teach.members:
         try:
-            check_teacher(row.network, pretrained=row.pretrained)
+            check_teacher(row.network, job.settings.data.image_size, row.options, pretrained=row.pretrained)
         except UnknownNetworkError as error:
             raise RequestError(f"teach.members: {error}") from None
         if row.weights and not Path(row.weights).is_file():

@@ -4,6 +4,7 @@ Shapes: N images of the set, B of a batch, V views, C classes, H = W = image siz
 they are normalised; because the channels come last in memory, the float [B, 3, H, W] is channels_last without a copy.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,8 +27,15 @@ class Normalisation:
 
     def apply(self, images_BHWC: Tensor) -> Tensor:
         """Turn uint8 [B, H, W, 3] into float32 [B, 3, H, W], channels_last in memory."""
-        mean, std = (torch.tensor(v, device=images_BHWC.device, dtype=torch.float32) for v in (self.mean, self.std))
+        mean, std = _statistics(self, images_BHWC.device)
         return ((images_BHWC.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+@functools.lru_cache(maxsize=8)  # a copy to the device per batch would make the device wait
+def _statistics(normalisation: Normalisation, device: torch.device) -> tuple[Tensor, Tensor]:
+    with torch.inference_mode(False):  # whoever asks first, training may ask next
+        mean, std = (torch.tensor(value, dtype=torch.float32) for value in (normalisation.mean, normalisation.std))
+        return mean.to(device), std.to(device)
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,8 @@ def check_soft_labels(
         expected_shape = (len(labels.view_digests[split]), len(split_ids), len(classes))
         if shape != expected_shape:
             raise RequestError(f"{where}: soft labels of {split} have shape {shape}, expected {expected_shape}")
+        if not bool(labels.log_probs_VNC[split].isfinite().all()):
+            raise RequestError(f"{where}: soft labels of {split} hold values that are not finite")
         _check_views(labels, where, split, views[split])
 
 

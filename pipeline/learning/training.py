@@ -35,6 +35,14 @@ class EpochReport:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What a training ends with."""
+
+    network: nn.Module  # the one to keep, in evaluation mode
+    earlier_seconds: float  # spent by processes before this one, where the training was resumed
+
+
+@dataclass(frozen=True)
 class Training:
     """One training: what to call it, where its half-trained state lies, and what it is."""
 
@@ -52,26 +60,26 @@ def train(
     training: Training,
     device: Device,
     on_epoch: Callable[[EpochReport], None],
-) -> nn.Module:
-    """Train to the last epoch and return the network to keep: the moving average, or without one the weights.
+) -> Trained:
+    """Train to the last epoch; the network to keep is the moving average, or without one the weights.
 
     Resumes at the last epoch saved; the result is bit for bit that of a training without interruption, on one machine.
     Raises MachineError when the loss is not finite; that epoch is not saved.
     """
     network.to(device.where).to(memory_format=torch.channels_last)
     loop = _Loop(network, training_set, loss_of, training, device)
-    saved_at = time.monotonic()
+    started = saved_at = time.monotonic()
     try:
         for epoch in range(loop.resume(), training.settings.epochs):
             report = loop.run_epoch(epoch)
+            on_epoch(report)
             last = epoch + 1 == training.settings.epochs
             if last or time.monotonic() - saved_at >= training.settings.checkpoint_seconds:
-                loop.save(epoch + 1)
+                loop.save(epoch + 1, time.monotonic() - started)
                 saved_at = time.monotonic()
-            on_epoch(report)
     finally:
         loop.batches.close()
-    return loop.kept
+    return Trained(loop.kept, loop.earlier_seconds)
 
 
 class _Loop:
@@ -91,6 +99,7 @@ class _Loop:
         self.total_steps = settings.epochs * self.batches.steps
         self.optimizer = build_optimizer(network, settings)
         self.average = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
+        self.earlier_seconds = 0.0
         self.scaler = torch.amp.GradScaler(device.where.type, enabled=device.dtype == torch.float16)
 
     @property
@@ -110,6 +119,8 @@ class _Loop:
             loss = self._step(batch, step)
             total += loss
             bad_step = torch.where((bad_step < 0) & ~torch.isfinite(loss), step - first, bad_step)
+        finite = torch.stack([parameter.isfinite().all() for parameter in self.network.parameters()]).all()
+        bad_step = torch.where((bad_step < 0) & ~finite, self.batches.steps - 1, bad_step)  # the last update's fault
         self._refuse_non_finite(int(bad_step), epoch)  # the epoch's only wait for the device, with the line below
         mean = float(total) / self.batches.steps
         return EpochReport(self.kept, epoch + 1, mean, rate, time.monotonic() - start)
@@ -140,9 +151,10 @@ class _Loop:
             where = f"{self.training.label}, epoch {epoch + 1}, step {step + 1} of {self.batches.steps}"
             raise MachineError(f"the loss is not finite: {where}; this epoch was not saved, try a lower learning_rate")
 
-    def save(self, epochs_done: int) -> None:
-        """Save the state after an epoch."""
+    def save(self, epochs_done: int, seconds: float) -> None:
+        """Save the state after an epoch; `seconds` since this process began to train."""
         facts = {"epochs_done": epochs_done, "identity": self.training.identity, "scale": self.scaler.state_dict()}
+        facts["seconds"] = round(self.earlier_seconds + seconds, 3)
         save_tensors(self.training.checkpoint, training_state(self._parts(), self.optimizer), facts)
 
     def resume(self) -> int:
@@ -159,6 +171,7 @@ class _Loop:
             return 0
         restore_training_state(tensors, self._parts(), self.optimizer)
         self.scaler.load_state_dict(facts["scale"])
+        self.earlier_seconds = facts["seconds"]
         say(f"{label}: resumes after epoch {facts['epochs_done']} of {self.training.settings.epochs}")
         return facts["epochs_done"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipeline.data.batches import Normalisation, TrainingSet
     from pipeline.data.soft_labels import SoftLabels
     from pipeline.learning.device import Device
-    from pipeline.learning.training import EpochReport
+    from pipeline.learning.training import EpochReport, Trained
 
 
 def distill_student(job: Job, device: "Device") -> None:
@@ -37,10 +37,10 @@ def distill_student(job: Job, device: "Device") -> None:
             f"student: {distill.network}, {count_parameters(network):,} parameters, {distill.epochs} epochs "
             f"on {device.name}, {job.request.protocol}"
         )
-        kept = _train(job, device, network, value_digest([step.reads, step.settings, step.version]))
-        save_tensors(job.run.student, kept.state_dict(), {"network": distill.network})
+        trained = _train(job, device, network, value_digest([step.reads, step.settings, step.version]))
+        save_tensors(job.run.student, trained.network.state_dict(), {"network": distill.network})
         job.run.checkpoint(job.run.student).unlink(missing_ok=True)
-        return {"parameters": count_parameters(network)}
+        return {"parameters": count_parameters(network), "earlier_seconds": trained.earlier_seconds}
 
     run_step(job.run, step, work, full_check=job.full_check)
 
@@ -68,7 +68,7 @@ def _build(job: Job) -> "nn.Module":
     return build_student(STUDENTS[distill.network], classes=len(facts.classes), image_size=image_size)
 
 
-def _train(job: Job, device: "Device", network: "nn.Module", identity: str) -> "nn.Module":
+def _train(job: Job, device: "Device", network: "nn.Module", identity: str) -> "Trained":
     from pipeline.data.batches import Normalisation
     from pipeline.data.soft_labels import load_soft_labels
     from pipeline.learning.losses import student_loss

@@ -12,7 +12,6 @@ import numpy as np
 from pipeline.atomic import write_bytes, write_json
 from pipeline.console import say
 from pipeline.data.contest_file import ContestFacts, load_contest
-from pipeline.errors import RequestError
 from pipeline.receipts import Step, output_digest, run_step
 from pipeline.request import Job
 
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 def pack_student(job: Job) -> str:
     """Write and measure the packed files; return the precision that is shipped.
 
-    Always on the CPU and in float32: what is measured is the file, not the machine. Raises RequestError when nothing
-    fits.
+    Always on the CPU and in float32: what is measured is the file, not the machine.
     """
     from models.packed.precisions import PRECISIONS
 
@@ -46,8 +44,8 @@ def choose(measured: list[dict[str, Any]], wanted: str, budget_bytes: int) -> st
     """The precision to ship: the one that is wanted, or for `auto` the most accurate on validation that fits.
 
     `measured` is in order of falling fidelity; where no validation accuracy is known (--final), and between equals,
-    the highest fidelity wins. The bare cast is never chosen. Raises RequestError naming the smallest file when
-    nothing fits.
+    the highest fidelity wins. The bare cast is never chosen. When nothing fits, the smallest: the
+    gate will say so.
     """
     from models.packed.precisions import DEMONSTRATION
 
@@ -55,9 +53,7 @@ def choose(measured: list[dict[str, Any]], wanted: str, budget_bytes: int) -> st
     candidates = [m for m in candidates if wanted in ("auto", m["precision"])]
     fitting = [m for m in candidates if m["packed_bytes"] <= budget_bytes]
     if not fitting:
-        smallest = min(candidates, key=lambda m: m["packed_bytes"])
-        found = f"{smallest['packed_bytes']} bytes ({smallest['precision']})"
-        raise RequestError(f"--budget {budget_bytes}: the smallest packed file takes {found}")
+        return min(candidates, key=lambda m: m["packed_bytes"])["precision"]
     return max(fitting, key=lambda m: m.get("validation_accuracy", 0.0))["precision"]
 
 

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,36 +27,19 @@ from pipeline.run_folder import SPLITS
 FEWEST_IMAGES_FOR_A_POOL = 2_000  # a worker needs seconds to start; a small contest is done by then
 
 
-@dataclass(frozen=True)
-class StoredView:
-    """One file of a bank."""
-
-    bank: str
-    split: str
-    view: int
+StoredView = tuple[str, str, int]  # bank, split, number
 
 
 def prepare_views(job: Job) -> None:
     """Decode the contest and make every view that this run needs; what is there already is skipped."""
     _decode(job)
-    wanted = wanted_views(job)
+    wanted = job.stored_views()
     stale = [stored for stored in wanted if _is_stale(job, stored)]
     if len(stale) < len(wanted):
         say(f"prepare: {len(wanted) - len(stale)} of {len(wanted)} views done before, skipped")
     with _pool(job, stale) as pool:
         for stored in stale:
             _make(job, stored, pool)
-
-
-def wanted_views(job: Job) -> list[StoredView]:
-    """Every stored view of this run but the clean ones."""
-    views = job.settings.views
-    banks = [("student", job.request.student_splits, views.student_views)]
-    if not job.request.labels:
-        banks.insert(0, ("teacher", job.request.labelled_splits, views.teacher_views))
-    return [
-        StoredView(bank, split, view) for bank, splits, count in banks for split in splits for view in range(1, count)
-    ]
 
 
 def _decode(job: Job) -> None:
@@ -87,12 +69,11 @@ def _save_facts(job: Job, contest: Contest) -> None:
 
 
 def _step(job: Job, stored: StoredView) -> Step:
+    bank, split, _ = stored
     views = job.settings.views
-    settings = {"policy": getattr(views, f"{stored.bank}_policy"), "seed": views.seed, "version": POLICIES_VERSION}
-    clean = job.run.clean(stored.split)
-    reads = {"images": output_digest(job.run, "prepare-decode", clean)}
-    name = job.run.view_step(stored.bank, stored.split, stored.view)
-    return Step(name, 1, reads, settings, (job.run.view(stored.bank, stored.split, stored.view),), quick=True)
+    settings = {"policy": getattr(views, f"{bank}_policy"), "seed": views.seed, "version": POLICIES_VERSION}
+    reads = {"images": output_digest(job.run, "prepare-decode", job.run.clean(split))}
+    return Step(job.run.view_step(*stored), 1, reads, settings, (job.run.view(*stored),), quick=True)
 
 
 def _is_stale(job: Job, stored: StoredView) -> bool:
@@ -100,15 +81,13 @@ def _is_stale(job: Job, stored: StoredView) -> bool:
 
 
 def _make(job: Job, stored: StoredView, pool: Executor | None) -> None:
-    step, out = _step(job, stored), job.run.view(stored.bank, stored.split, stored.view)
-    ids = tuple(f"{stored.split}/{image_id}" for image_id in load_contest(job.run.contest).ids[stored.split])
-    task = ViewTask(job.run.clean(stored.split), ids, step.settings["policy"], step.settings["seed"], stored.view)
+    bank, split, view = stored
+    step, out = _step(job, stored), job.run.view(*stored)
+    ids = tuple(f"{split}/{image_id}" for image_id in load_contest(job.run.contest).ids[split])
+    task = ViewTask(job.run.clean(split), ids, step.settings["policy"], step.settings["seed"], view)
 
     def work() -> None:
-        with (
-            progress(f"{stored.bank} view {stored.view} of {stored.split}", len(ids)) as on_done,
-            atomic_file(out) as temporary,
-        ):
+        with progress(f"{bank} view {view} of {split}", len(ids)) as on_done, atomic_file(out) as temporary:
             make_view(task, temporary, pool, on_done)
 
     run_step(job.run, step, work, full_check=job.full_check)
@@ -116,7 +95,7 @@ def _make(job: Job, stored: StoredView, pool: Executor | None) -> None:
 
 @contextlib.contextmanager
 def _pool(job: Job, wanted: list[StoredView]) -> Iterator[Executor | None]:
-    images = sum(len(np.load(job.run.clean(stored.split), mmap_mode="r")) for stored in wanted)
+    images = sum(len(np.load(job.run.clean(split), mmap_mode="r")) for _, split, _ in wanted)
     count = workers(job)
     if count == 1 or images < FEWEST_IMAGES_FOR_A_POOL:
         yield None

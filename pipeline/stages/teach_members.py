@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from pipeline.data.batches import Normalisation, TrainingSet
     from pipeline.learning.device import Device
-    from pipeline.learning.training import EpochReport
+    from pipeline.learning.training import EpochReport, Trained
 
 EPOCHS_BETWEEN_VALIDATIONS = 5  # a member's validation costs about a tenth of its epoch
 
@@ -29,6 +29,8 @@ EPOCHS_BETWEEN_VALIDATIONS = 5  # a member's validation costs about a tenth of i
 def teach_members(job: Job, device: "Device", only: int | None = None) -> None:
     """Train the members, or the one member `only`. Raises RequestError when the ensemble has none, or not that one."""
     members = job.settings.teach.members
+    if job.request.labels:
+        raise RequestError(f"run {job.run.name} was given --labels {job.request.labels}: it has no members to teach")
     if not members:
         raise RequestError(f"preset {job.request.preset}: teach.members is empty, expected at least one row")
     if only is not None and not 0 <= only < len(members):
@@ -40,10 +42,10 @@ def teach_members(job: Job, device: "Device", only: int | None = None) -> None:
 def member_step(job: Job, member: int) -> Step:
     """The step that makes a member."""
     row = job.settings.teach.members[member]
+    reads = {"contest": output_digest(job.run, "prepare-decode", job.run.contest)}
     if row.weights:
-        reads = {"weights": _weights_digest(row)}
+        reads["weights"] = _weights_digest(row)
     else:
-        reads = {"contest": output_digest(job.run, "prepare-decode", job.run.contest)}
         for split in job.request.labelled_splits:
             reads |= view_digests(job.run, "teacher", split, job.settings.views.teacher_views)
     settings = row.shaping() | {"image_size": job.settings.data.image_size}
@@ -68,17 +70,17 @@ def _teach_member(job: Job, device: "Device", member: int) -> None:
         network = build_member(row, facts, job.settings.data.image_size, pretrained=row.pretrained)
         notes = {"network": row.network, "parameters": sum(p.numel() for p in network.parameters())}
         say(f"member {member}: {row.network}, {notes['parameters']:,} parameters, {row.epochs} epochs on {device.name}")
-        kept = _train(job, device, member, network, facts, value_digest([step.reads, step.settings, step.version]))
-        save_tensors(job.run.member(member), kept.state_dict(), {"network": row.network})
+        trained = _train(job, device, member, network, facts, value_digest([step.reads, step.settings, step.version]))
+        save_tensors(job.run.member(member), trained.network.state_dict(), {"network": row.network})
         job.run.checkpoint(job.run.member(member)).unlink(missing_ok=True)
-        return notes
+        return notes | {"earlier_seconds": trained.earlier_seconds}
 
     run_step(job.run, step, work, full_check=job.full_check)
 
 
 def _train(
     job: Job, device: "Device", member: int, network: "nn.Module", facts: ContestFacts, identity: str
-) -> "nn.Module":
+) -> "Trained":
     from pipeline.learning.losses import member_loss
     from pipeline.learning.members import member_normalisation
     from pipeline.learning.training import Training, train

@@ -85,7 +85,7 @@ class Probe:
             self.reports.append(report)
             on_epoch(report)
 
-        return train(network, training_set(self.folder, images), loss_of, self.training, CPU, remember)
+        return train(network, training_set(self.folder, images), loss_of, self.training, CPU, remember).network
 
     def facts(self) -> dict[str, object]:
         return load_tensors(self.training.checkpoint)[1]
