@@ -11,22 +11,20 @@ set -euo pipefail
 
 say() { printf 'run.sh: %s\n' "$*" >&2; }
 fail() {
-  local code=$1
-  shift
-  say "$*"
-  exit "$code"
+  say "$2"
+  exit "$1"
 }
 
 # With stdin closed the first file that anybody opens would become "stdin".
 { : 3<&0; } 2>/dev/null || exec </dev/null
 
 script=${BASH_SOURCE[0]}
+[[ $script == */* ]] || script=./$script
 while [[ -L $script ]]; do
   target=$(readlink "$script")
-  [[ $target == /* || $script != */* ]] || target=${script%/*}/$target
+  [[ $target == /* ]] || target=${script%/*}/$target
   script=$target
 done
-[[ $script == */* ]] || script=./$script
 here=$(CDPATH='' cd -P -- "${script%/*}/" && pwd -P)
 [[ $here != *:* ]] || fail 2 "the path of this folder must not contain ':' (Python separates folders by it): $here"
 
@@ -37,54 +35,46 @@ requirement_files=("$here/requirements.txt")
 
 # A stamp holds the requirements themselves, not their digest: comparing needs no other program. The end marks make the
 # key of a plain start a part of the key of `test`, so that an environment made for `test` serves both.
-requirements=
+requirements='' pip_arguments=(install --quiet --no-input)
 for file in "${requirement_files[@]}"; do
-  requirements+=$(<"$file")$'\n# end of file\n'
+  requirements+=$'\n'$(<"$file")$'\n# end of file'
+  pip_arguments+=(-r "$file")
 done
 
 # Inside an activated .venv the Python below it is meant, never .venv itself.
-search_path=:$PATH:
-search_path=${search_path//":$venv/bin:"/:}
-search_path=${search_path#:}
-search_path=${search_path%:}
-
 in_path() {
-  local PATH=$search_path
+  local PATH=${PATH//"$venv/bin:"/}
   type -P "$1"
 }
 
-is_shared() { [[ -r $venv/pyvenv.cfg && $(<"$venv/pyvenv.cfg") == *"include-system-site-packages = true"* ]]; }
+active_key="active: $(in_path python3 || true), $(in_path python || true), ${PYENV_VERSION-}, ${PYTHONPATH-}"
+active_key+=$requirements
 
-active_key() {
-  printf 'active: %s, %s, %s, %s\n%s' \
-    "$(in_path python3 || true)" "$(in_path python || true)" "${PYENV_VERSION-}" "${PYTHONPATH-}" "$requirements"
-}
+is_shared() { [[ -r $venv/pyvenv.cfg && $(<"$venv/pyvenv.cfg") == *"include-system-site-packages = true"* ]]; }
 
 venv_key() {
   local seen=
   ! is_shared || seen=${PYTHONPATH-}
-  printf 'venv: %s, %s\n%s' "$venv" "$seen" "$requirements"
+  printf '%s' "venv: $venv, $seen$requirements"
 }
 
 # stamp_holds STAMP KEY: sets python. A package folder newer than the stamp means that somebody installed or removed
 # something since; built-in tests only, for this is the path of every start.
 stamp_holds() {
-  local stamp=$1 key=$2 line chosen=
+  local stamp=$1 key=$2 name value
   [[ -r $stamp && $(<"$stamp") == *"$key"* ]] || return 1
-  while IFS= read -r line; do
-    case $line in
-      python=*) chosen=${line#python=} ;;
-      site=*) [[ ! ${line#site=} -nt $stamp ]] || return 1 ;;
-      *) break ;;
+  while IFS='=' read -r name value; do
+    case $name in
+      python) python=$value ;;
+      site) [[ ! $value -nt $stamp ]] || return 1 ;;
     esac
   done <"$stamp"
-  [[ -x $chosen ]] || return 1
-  python=$chosen
+  [[ -x ${python-} ]]
 }
 
 # write_stamp STAMP KEY: for $python and the package folders that were probed; whole or not at all.
 write_stamp() {
-  { printf 'python=%s\n%s%s\n' "$python" "$sites" "$2" >"$1.$$" && mv -f "$1.$$" "$1"; } 2>/dev/null
+  { printf '%s\n' "python=$python" "${sites[@]/#/site=}" "$2" >"$1.$$" && mv -f "$1.$$" "$1"; } 2>/dev/null
 }
 
 # One process per candidate answers everything. Any Python must be able to parse it. No single quotes: bash has it in
@@ -95,13 +85,10 @@ sys.path = [entry for entry in sys.path if entry]
 print("version=%d.%d.%d" % sys.version_info[:3])
 if sys.version_info < (3, 11):
     sys.exit()
-import importlib.metadata, importlib.util, os, site
+import fileinput, importlib.metadata, importlib.util, os, site
 print("executable=" + sys.executable)
-if sys.prefix != sys.base_prefix:
-    print("inside=venv")
-for tool in ("venv", "ensurepip", "pip"):
-    if importlib.util.find_spec(tool):
-        print("tool=" + tool)
+print("in_venv=%s" % (sys.prefix != sys.base_prefix))
+print("tools= %s " % " ".join(tool for tool in ("venv", "ensurepip", "pip") if importlib.util.find_spec(tool)))
 users = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
 for folder in dict.fromkeys(sys.path + site.getsitepackages() + users):
     if os.path.basename(folder) in ("site-packages", "dist-packages"):
@@ -111,45 +98,38 @@ try:
 except ImportError:
     from pip._vendor.packaging.requirements import Requirement
 satisfied = "yes"
-for path in sys.argv[1:]:
-    for line in open(path, encoding="utf-8"):
-        text = line.partition(" #")[0].strip()
-        if not text or text[0] in "#-":
-            continue
-        requirement = Requirement(text)
-        if requirement.marker and not requirement.marker.evaluate():
-            continue
-        try:
-            version = importlib.metadata.version(requirement.name)
-        except importlib.metadata.PackageNotFoundError:
-            version = None
-        if not version or not requirement.specifier.contains(version, prereleases=True):
-            satisfied = "no"
-        elif requirement.name.lower() in ("torch", "torchvision", "numpy"):
-            print("held=%s==%s" % (requirement.name.lower(), version))
+for line in fileinput.input(encoding="utf-8"):
+    text = line.partition(" #")[0].strip()
+    if not text or text[0] in "#-":
+        continue
+    requirement = Requirement(text)
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        version = None
+    if not version or not requirement.specifier.contains(version, prereleases=True):
+        satisfied = "no"
+    elif requirement.name.lower() in ("torch", "torchvision", "numpy"):
+        print("held=%s==%s" % (requirement.name.lower(), version))
 print("satisfied=" + satisfied)
 '
 
 # probe PYTHON: sets version (empty: it does not run), executable (empty: older than 3.11) and the rest.
 probe() {
-  local line
-  version='' executable='' inside='' tools=' ' sites='' held='' satisfied=''
-  while IFS= read -r line; do
-    case $line in
-      version=*) version=${line#*=} ;;
-      executable=*) executable=${line#*=} ;;
-      inside=*) inside=${line#*=} ;;
-      tool=*) tools+="${line#*=} " ;;
-      site=*) sites+=$line$'\n' ;;
-      held=*) held+=${line#*=}$'\n' ;;
-      satisfied=*) satisfied=${line#*=} ;;
+  local name value
+  version='' executable='' in_venv='' tools='' sites=() held='' satisfied=''
+  while IFS='=' read -r name value; do
+    case $name in
+      version | executable | in_venv | tools | satisfied) printf -v "$name" %s "$value" ;;
+      site) sites+=("$value") ;;
+      held) held+=$value$'\n' ;;
     esac
   done < <("$1" -c "$PROBE" "${requirement_files[@]}" 2>/dev/null </dev/null)
   [[ -n $executable ]]
 }
 
 # Case a; on the way, the base of case b is remembered, and a Python that runs.
-runs='' base='' base_is_shared='' base_has_pip='' base_inside='' base_sites=''
+runs='' base='' base_in_venv='' base_sites=() venv_command=(-P -m venv) made_now=''
 use_active() {
   local name path
   for name in python3 python; do
@@ -158,13 +138,13 @@ use_active() {
     if [[ $satisfied == yes ]]; then
       python=$executable
       # A folder that cannot be written (/kaggle/input) only costs the next start this check.
-      write_stamp "$active_stamp" "$(active_key)" || true
+      write_stamp "$active_stamp" "$active_key" || true
       return 0
     fi
     if [[ -z $base && $'\n'$held == *$'\n'torch==* && $tools == *" venv "* && $tools == *pip* ]]; then
-      base=$path base_is_shared=yes base_inside=$inside base_sites=$sites
+      base=$path base_in_venv=$in_venv base_sites=("${sites[@]}") venv_command+=(--system-site-packages)
       # Colab and bare Debian have pip but no ensurepip; the pip below is visible from .venv and installs into it.
-      [[ $tools != *" pip "* ]] || base_has_pip=yes
+      [[ $tools != *" pip "* ]] || venv_command+=(--without-pip)
     fi
   done
   return 1
@@ -179,13 +159,9 @@ find_base() {
       base=$path
       return
     fi
-    if [[ -n $executable ]]; then
-      found+=", $name $version without venv and ensurepip (Debian, Ubuntu: apt install python3-venv)"
-    else
-      found+=", $name ${version:-that does not run}"
-    fi
+    found+="${found:+, }$name ${version:-that does not run}"
+    [[ -z $executable ]] || found+=" without venv and ensurepip (Debian, Ubuntu: apt install python3-venv)"
   done
-  found=${found#, }
   fail 2 "needs Python 3.11 or newer; found: ${found:-none}"
 }
 
@@ -202,10 +178,7 @@ run_child() {
 
 interrupted() {
   trap '' INT TERM HUP
-  if [[ -n $child ]]; then
-    kill "$child" 2>/dev/null || true
-    wait "$child" 2>/dev/null || true
-  fi
+  { kill "$child" && wait "$child"; } 2>/dev/null || true
   say "interrupted while setting up; the next start goes on from here or begins again"
   exit "$1"
 }
@@ -223,36 +196,27 @@ except OSError:
     pass
 '
 
-# .unfinished: an interrupted pip can leave half a package that the next pip takes for a whole one.
-venv_is_usable() { [[ ! -e $venv/.unfinished && -x $venv/bin/python ]] && probe "$venv/bin/python"; }
-
 create_venv() {
-  local options=() packages line
+  local packages note="about 6 GB, a few minutes"
+  [[ -n $base ]] || find_base
+  made_now=yes
   [[ ! -e $venv ]] || say ".venv is half made, older than Python 3.11 or does not run: making it again"
   rm -rf "$venv"
   { mkdir "$venv" && : >"$venv/.unfinished"; } 2>/dev/null || fail 3 "cannot write $venv"
-  [[ -z $base_is_shared ]] || options+=(--system-site-packages)
-  [[ -z $base_has_pip ]] || options+=(--without-pip)
-  if ! run_child "$base" -P -m venv ${options[@]+"${options[@]}"} "$venv"; then
-    rm -rf "$venv"
-    fail 3 "could not make $venv with $base; the reason is above"
-  fi
+  run_child "$base" "${venv_command[@]}" "$venv" || fail 3 "could not make $venv with $base; the reason is above"
   # A venv made from a venv sees the packages of the Python below both, not those of the one it was made from.
-  if [[ -n $base_is_shared && $base_inside == venv ]]; then
+  if is_shared && [[ $base_in_venv == True ]]; then
     packages=("$venv"/lib/python3.*/site-packages)
-    while IFS= read -r line; do
-      printf '%s\n' "${line#site=}"
-    done <<<"${base_sites%$'\n'}" >"${packages[0]}/active_python.pth"
+    printf '%s\n' "${base_sites[@]}" >"${packages[0]}/active_python.pth"
   fi
+  probe "$venv/bin/python" || fail 3 "$venv/bin/python does not run"
+  ! is_shared || note="kept as they are: ${held//$'\n'/ }"
+  say "installing into .venv with Python $version; $note"
 }
 
 # After a probe of .venv.
 install_requirements() {
-  local made_now=$1 file arguments=(install --quiet --no-input)
   python=$venv/bin/python
-  for file in "${requirement_files[@]}"; do
-    arguments+=(-r "$file")
-  done
   # Its own environment must not lean on packages that PYTHONPATH happens to show today.
   if ! is_shared; then
     unset PYTHONPATH
@@ -260,12 +224,12 @@ install_requirements() {
     # pip takes an installed torch==2.11.0+cu130 for this even where no index has that build; a missing torchvision
     # follows, since each of its releases names the one torch it fits.
     printf '%s' "$held" >"$venv/constraints.txt"
-    arguments+=(-c "$venv/constraints.txt")
+    pip_arguments+=(-c "$venv/constraints.txt")
   fi
   rm -f "$venv/.stamp"
   : >"$venv/.unfinished"
   [[ $tools == *" pip "* ]] || run_child "$python" -P -m ensurepip || true
-  if ! PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 run_child "$python" -P -m pip "${arguments[@]}"; then
+  if ! PIP_USER=0 PIP_DISABLE_PIP_VERSION_CHECK=1 run_child "$python" -P -m pip "${pip_arguments[@]}"; then
     # pip ended by itself: an environment that worked before is kept for the next try, a new one is not worth its bytes.
     rm -f "$venv/.unfinished"
     [[ -z $made_now ]] || rm -rf "$venv"
@@ -277,8 +241,7 @@ install_requirements() {
 
 # Cases b and c, and an existing .venv whose requirements changed.
 use_venv() {
-  local made_now=''
-  if [[ -z $runs ]] && venv_is_usable; then runs=$venv/bin/python; fi
+  if [[ -z $runs ]] && probe "$venv/bin/python"; then runs=$venv/bin/python; fi
   [[ -n $runs ]] || { find_base && runs=$base; }
   trap 'interrupted 130' INT
   trap 'interrupted 143' TERM
@@ -287,51 +250,28 @@ use_venv() {
   run_child "$runs" -I -c "$LOCK" || fail 3 "could not lock $here/.venv.lock"
   # Another run.sh may have done it all while this one waited.
   if ! stamp_holds "$venv/.stamp" "$(venv_key)"; then
-    if venv_is_usable; then
+    # .unfinished: an interrupted pip can leave half a package that the next pip takes for a whole one.
+    if [[ ! -e $venv/.unfinished ]] && probe "$venv/bin/python"; then
       say "bringing .venv (Python $version) up to date"
     else
-      [[ -n $base ]] || find_base
-      made_now=yes
       create_venv
-      probe "$venv/bin/python" || fail 3 "$venv/bin/python does not run"
-      if is_shared; then
-        say "installing into .venv what $base lacks; kept as they are: ${held//$'\n'/ }"
-      else
-        say "installing into .venv with Python $version (about 6 GB, a few minutes)"
-      fi
     fi
-    install_requirements "$made_now"
+    install_requirements
   fi
   exec 9>&-
   trap - INT TERM HUP
 }
 
-run_tool() {
-  local name=$1 code=0
-  shift
-  printf '== %s\n' "$name"
-  "$@" || code=$?
-  ((code == 0)) || say "failed: $name (exit code $code)"
+# check NAME MODULE [ARGUMENTS]
+check() {
+  local code=0
+  printf '== %s\n' "$1"
+  "$python" -P -m "${@:2}" || code=$?
+  ((code == 0)) || say "failed: $1 (exit code $code)"
   ((first_failure != 0)) || first_failure=$code
 }
 
-# All of them run, so that one start shows everything there is to mend; pytest is last, its summary ends the output.
-run_tests() {
-  local first_failure=0
-  cd -- "$here"
-  run_tool "ruff check" "$python" -P -m ruff check
-  run_tool "ruff format --check" "$python" -P -m ruff format --check
-  run_tool "basedpyright" "$python" -P -m basedpyright --pythonpath "$python"
-  if ((first_failure == 0)); then
-    printf '== pytest\n'
-    exec "$python" -P -m pytest --rootdir "$here" "$@"
-  fi
-  run_tool "pytest" "$python" -P -m pytest --rootdir "$here" "$@"
-  exit "$first_failure"
-}
-
-python=
-stamp_holds "$active_stamp" "$(active_key)" || stamp_holds "$venv/.stamp" "$(venv_key)" || use_active || use_venv
+stamp_holds "$active_stamp" "$active_key" || stamp_holds "$venv/.stamp" "$(venv_key)" || use_active || use_venv
 [[ $python != "$venv/bin/python" ]] || is_shared || unset PYTHONPATH
 
 # -P keeps the current folder off the module path and PYTHONPATH puts this one first, also in processes the pipeline
@@ -339,6 +279,13 @@ stamp_holds "$active_stamp" "$(active_key)" || stamp_holds "$venv/.stamp" "$(ven
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 if [[ ${1-} == test ]]; then
   shift
-  run_tests "$@"
+  cd -- "$here"
+  # All of them run, so that one start shows everything there is to mend; pytest is last, its summary ends the output.
+  first_failure=0
+  check "ruff check" ruff check
+  check "ruff format --check" ruff format --check
+  check "basedpyright" basedpyright --pythonpath "$python"
+  check "pytest" pytest --rootdir "$here" "$@"
+  exit "$first_failure"
 fi
 exec "$python" -P -m pipeline "$@"

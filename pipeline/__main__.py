@@ -52,6 +52,9 @@ def main(argv: list[str], root: Path = ROOT) -> int:
         return _end("terminated; the same command resumes", 143)
     except KeyboardInterrupt:
         return _end("interrupted; the same command resumes", 130)
+    except BrokenPipeError:  # `| head` has read enough; nothing may be flushed to it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception as error:
         if line := machine_failure(error):
             return _end(f"{line}; the same command resumes", 3)

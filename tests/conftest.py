@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,19 @@ class SmokeRun:
     @property
     def run(self) -> RunFolder:
         return RunFolder(self.root, "tiny")
+
+    def receipts(self) -> dict[str, int]:
+        """When each step was done."""
+        folder = self.run.receipt("x").parent
+        return {path.stem: path.stat().st_mtime_ns for path in folder.glob("*.json")}
+
+    def redone(self, before: dict[str, int]) -> set[str]:
+        """The steps that were done since these receipts."""
+        return {name for name, time in self.receipts().items() if before.get(name) != time}
+
+    def forget(self, steps: Iterable[str]) -> None:
+        for step in steps:
+            self.run.receipt(step).unlink()
 
 
 def write_contest(
@@ -97,6 +110,12 @@ def tiny_contest(tmp_path: Path) -> Callable[..., Path]:
 def run_cli() -> CommandLine:
     """run_cli(argv, root) -> exit code, stdout, stderr."""
     return call_main
+
+
+@pytest.fixture(scope="session")
+def smoke_arguments() -> tuple[str, ...]:
+    """What makes the smoke preset as small as it gets, and alike on every machine."""
+    return (*SMALL, *CPU)
 
 
 @pytest.fixture(scope="session")

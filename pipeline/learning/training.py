@@ -72,11 +72,11 @@ def train(
     try:
         for epoch in range(loop.resume(), training.settings.epochs):
             report = loop.run_epoch(epoch)
-            on_epoch(report)
             last = epoch + 1 == training.settings.epochs
             if last or time.monotonic() - saved_at >= training.settings.checkpoint_seconds:
                 loop.save(epoch + 1, time.monotonic() - started)
                 saved_at = time.monotonic()
+            on_epoch(report)  # after the save: what it measures can be lost, the epoch not
     finally:
         loop.batches.close()
     return Trained(loop.kept, loop.earlier_seconds)

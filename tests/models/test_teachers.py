@@ -127,31 +127,39 @@ def test_the_reports_cnn_has_dropout():
 @pytest.mark.parametrize(("name", "meant"), [("resnet181", "resnet18"), ("report_cnn", "report-cnn")])
 def test_did_you_mean(name, meant):
     with pytest.raises(UnknownNetworkError, match=rf"unknown network '{name}' \(did you mean {meant}\?\)"):
-        check_teacher(name, pretrained=False)
+        check_teacher(name, 64, {}, pretrained=False)
 
 
 def test_an_unknown_network_that_resembles_none():
     with pytest.raises(UnknownNetworkError, match=r"^unknown network '0123456789'$"):
-        check_teacher("0123456789", pretrained=False)
+        check_teacher("0123456789", 64, {}, pretrained=False)
     refused("0123456789: Unknown model", "0123456789")
 
 
 @pytest.mark.parametrize("name", ["report-cnn", "resnet18", "resnet18.a1_in1k"])
 def test_known_networks(name):
-    check_teacher(name, pretrained=False)
+    check_teacher(name, 64, {}, pretrained=False)
+
+
+def test_options_are_checked_without_building_the_network():
+    check_teacher("resnet18", 64, {"channels": (8, 8, 16, 16)}, pretrained=False)
+    with pytest.raises(UnknownNetworkError, match=r"report-cnn: .*unexpected keyword argument 'widht'"):
+        check_teacher("report-cnn", 64, {"widht": 8}, pretrained=False)
+    with pytest.raises(UnknownNetworkError, match="repvgg_a0 cannot be adapted to 64 pixels"):
+        check_teacher("repvgg_a0", 64, {}, pretrained=False)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet18.a1_in1k"])
 def test_networks_with_published_weights(name):
-    check_teacher(name, pretrained=True)
+    check_teacher(name, 64, {}, pretrained=True)
 
 
 def test_networks_without_published_weights():
     with pytest.raises(UnknownNetworkError, match="report-cnn has no published weights; pretrained must be false"):
-        check_teacher("report-cnn", pretrained=True)
+        check_teacher("report-cnn", 64, {}, pretrained=True)
     without = next(name for name in timm.list_models() if not timm.list_pretrained(f"{name}*"))
     with pytest.raises(UnknownNetworkError, match=f"timm has no published weights for '{without}'"):
-        check_teacher(without, pretrained=True)
+        check_teacher(without, 64, {}, pretrained=True)
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_sample_gives_header_ids_and_order(tmp_path: Path):
 
 def test_sample_ids_stay_text(tmp_path: Path):
     names = ["testing/NA.jpg", "testing/1e5.jpg", "testing/007.jpg", "testing/1.jpg", "testing/01.jpg"]
-    sample = b"\xef\xbb\xbfId,Label\r\nNA,0\r\n1e5,0\r\n007,0\r\n01,0\r\n1,0\r\n"
+    sample = b"\xef\xbb\xbfId,label\r\nNA,0\r\n1e5,0\r\n007,0\r\n01,0\r\n1,0\r\n"
     contest = read(make(tmp_path, TRAINING + names, sample))
     assert contest.submission.header == ("Id", "label")
     assert contest.submission.ids == ("NA", "1e5", "007", "01", "1")

@@ -74,6 +74,7 @@ def test_a_supplied_member_does_not_train(tmp_path, monkeypatch, capsys):
     run = RunFolder(tmp_path, "soup")
     request = Request(name="soup", data="nowhere", preset="none", settings=Settings.model_validate(values))
     write_json(run.contest, asdict(FACTS))
+    write_json(run.receipt("prepare-decode"), {"outputs": {"contest.json": {"sha256": "of the contest"}}})
     for _ in range(2):
         teach_members(Job(run, request), Device(torch.device("cpu"), torch.float32, "cpu"))
     assert equal(load_tensors(run.member(0))[0], load_tensors(path)[0])

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +15,19 @@ from pipeline.learning import training
 
 RunCli = Callable[..., tuple[int, str, str]]
 
-PREPARE = {"prepare-decode", "prepare-teacher-training-001"} | {
-    f"prepare-student-{split}-001" for split in ("training", "testing")
-}
 LATE = {"export-soft-labels", "distill", "pack", "predict", "deliver"}
-ALL = PREPARE | {"teach-00", "teach-01", "export-00", "export-01"} | LATE
-
-
-def receipts(smoke) -> dict[str, int]:
-    """When each step was done."""
-    folder = smoke.run.receipt("x").parent
-    return {path.stem: path.stat().st_mtime_ns for path in folder.glob("*.json")}
-
-
-def redone(before: dict[str, int], after: dict[str, int]) -> set[str]:
-    return {name for name, time in after.items() if before.get(name) != time}
-
-
-def forget(smoke, steps: Iterable[str]) -> None:
-    for step in steps:
-        smoke.run.receipt(step).unlink()
 
 
 def rerun(smoke, run_cli: RunCli, *more: str) -> tuple[set[str], str]:
     """The steps that the same command, and more, does; and what it says."""
-    before = receipts(smoke)
+    before = smoke.receipts()
     code, out, err = run_cli([*smoke.argv, *more], smoke.root)
     assert (code, err) == (0, "")
-    return redone(before, receipts(smoke)), out
+    return smoke.redone(before), out
 
 
 def manifest_of(smoke) -> dict[str, Any]:
     return json.loads((smoke.run.submission / "manifest.json").read_text())
-
-
-def test_the_smoke_run_has_these_steps(smoke_run):
-    assert set(receipts(smoke_run)) == ALL
 
 
 def test_the_same_command_again_does_nothing(smoke_copy, run_cli: RunCli):
@@ -91,6 +68,23 @@ def test_a_changed_member_is_trained_again_alone(smoke_copy, run_cli: RunCli):
     assert file_digest(smoke_copy.run.member(1)) == kept
     assert "export-00: what it reads changed (member), done again" in out
     assert "export-soft-labels: what it reads changed (member 0), done again" in out
+
+
+def test_supplied_weights_are_taken_in_and_not_trained(smoke_copy, run_cli: RunCli, tmp_path: Path):
+    weights = Path(shutil.copy(smoke_copy.run.member(1), tmp_path / "w.safetensors"))
+    done, out = rerun(smoke_copy, run_cli, "--set", f"teach.members.1.weights={weights}")
+    assert "teach-01" in done
+    assert "teach-00" not in done
+    assert "member 1: epoch" not in out
+    assert file_digest(smoke_copy.run.member(1)) == file_digest(weights)
+
+
+def test_supplied_weights_of_another_network(smoke_copy, run_cli: RunCli):
+    argv = [*smoke_copy.argv, "--set", f"teach.members.1.weights={smoke_copy.run.member(0)}"]
+    code, _, err = run_cli(argv, smoke_copy.root)
+    assert code == 2
+    assert err.startswith(f"error: {smoke_copy.run.member(0)}: does not fit test_resnet: ")
+    assert err.count("\n") == 1
 
 
 def test_other_weights_of_the_ensemble_ask_no_member_again(smoke_copy, run_cli: RunCli):
@@ -177,14 +171,14 @@ def stop_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int, error: BaseExcept
 def test_an_interruption_changes_no_byte(smoke_copy, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, stage: str):
     expected = {path.name: file_digest(path) for path in smoke_copy.run.submission.iterdir()}
     steps = {stage, "distill", "pack", "predict", "deliver"}
-    forget(smoke_copy, steps)
+    smoke_copy.forget(steps)
     shutil.rmtree(smoke_copy.run.submission)
     with monkeypatch.context() as patch:
         stop_in_epoch(patch, 2, KeyboardInterrupt())
         code, _, err = run_cli(smoke_copy.argv, smoke_copy.root)
     assert (code, err) == (130, "error: interrupted; the same command resumes\n")
     assert not smoke_copy.run.submission.exists()
-    assert stage not in receipts(smoke_copy)
+    assert stage not in smoke_copy.receipts()
     done, out = rerun(smoke_copy, run_cli)
     assert done == steps
     assert "resumes after epoch 1 of 3" in out
@@ -194,7 +188,7 @@ def test_an_interruption_changes_no_byte(smoke_copy, run_cli: RunCli, monkeypatc
 
 
 def test_a_checkpoint_of_other_settings_is_not_resumed(smoke_copy, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch):
-    forget(smoke_copy, ["distill"])
+    smoke_copy.forget(["distill"])
     with monkeypatch.context() as patch:
         stop_in_epoch(patch, 3, KeyboardInterrupt())
         assert run_cli(smoke_copy.argv, smoke_copy.root)[0] == 130
@@ -205,114 +199,8 @@ def test_a_checkpoint_of_other_settings_is_not_resumed(smoke_copy, run_cli: RunC
 
 def test_a_damaged_checkpoint_is_told_and_not_used(smoke_copy, run_cli: RunCli):
     expected = file_digest(smoke_copy.run.student)
-    forget(smoke_copy, ["distill"])
+    smoke_copy.forget(["distill"])
     smoke_copy.run.checkpoint(smoke_copy.run.student).write_bytes(b"damaged")
     _, out = rerun(smoke_copy, run_cli)
     assert "student: its checkpoint is damaged, training from the start" in out
     assert file_digest(smoke_copy.run.student) == expected
-
-
-def test_stages_one_by_one(smoke_copy, run_cli: RunCli):
-    student, smoke = file_digest(smoke_copy.run.packed("fp16")), smoke_copy
-    shutil.rmtree(smoke.run.receipt("x").parent)
-
-    def stage(*argv: str) -> set[str]:
-        before = receipts(smoke)
-        code, _, err = run_cli([*argv, "--name", "tiny"], smoke.root)
-        assert (code, err) == (0, "")
-        return redone(before, receipts(smoke))
-
-    def too_early(*argv: str) -> str:
-        code, out, err = run_cli([*argv, "--name", "tiny"], smoke.root)
-        assert code == 2
-        assert err.count("\n") == 1
-        assert "epoch" not in out
-        return err
-
-    assert "prepare-decode is not done yet; run ./run.sh prepare --name tiny first" in too_early("teach")
-    assert stage("prepare") == PREPARE
-    assert stage("teach", "--member", "1") == {"teach-01"}
-    assert "teach-00 is not done yet; run ./run.sh teach --name tiny first" in too_early("export")
-    assert stage("teach") == {"teach-00"}
-    assert "export-soft-labels is not done yet; run ./run.sh export --name tiny first" in too_early("distill")
-    assert stage("export") == {"export-00", "export-01", "export-soft-labels"}
-    assert "distill is not done yet; run ./run.sh distill --name tiny first" in too_early("pack")
-    assert stage("distill") == {"distill"}
-    assert stage("pack") == {"pack"}
-    assert file_digest(smoke.run.packed("fp16")) == student
-
-
-@pytest.mark.parametrize("member", ["2", "-1", "x"])
-def test_members_that_do_not_exist(smoke_copy, run_cli: RunCli, member: str):
-    code, _, err = run_cli(["teach", "--name", "tiny", "--member", member], smoke_copy.root)
-    assert code == 2
-    assert f"--member {member}: the ensemble has members 0 to 1" in err or "invalid int value: 'x'" in err
-
-
-def test_a_stage_of_a_run_that_was_never_started(run_cli: RunCli, tmp_path: Path):
-    for stage in ("prepare", "teach", "export", "distill", "pack"):
-        code, _, err = run_cli([stage, "--name", "gone"], tmp_path)
-        assert code == 2
-        assert "--name gone: no such run" in err
-    assert not list(tmp_path.iterdir())
-
-
-def test_labels_of_a_run_replace_its_teachers(smoke_run, run_cli: RunCli, tmp_path: Path):
-    labels = smoke_run.run.submission / "soft_labels.safetensors"
-    code, out, err = run_cli([*smoke_run.argv, "--labels", str(labels)], tmp_path)
-    assert (code, err) == (0, "")
-    assert "member" not in out
-    run_folder = tmp_path / "runs" / "tiny"
-    assert not (run_folder / "members").exists()
-    assert not list((run_folder / "views").glob("teacher/*"))
-    for name in ("student.bin", "predictions.csv", "teacher_predictions.csv", "soft_labels.safetensors"):
-        one, other = (root / "submissions" / "tiny" / name for root in (smoke_run.root, tmp_path))
-        assert one.read_bytes() == other.read_bytes()
-    manifest = json.loads((tmp_path / "submissions" / "tiny" / "manifest.json").read_text())
-    expected = json.loads((labels.parent / "manifest.json").read_text())["teacher"]["ensemble"]
-    assert manifest["teacher"] == {"labels": labels.name, "ensemble": expected, "members": []}
-
-
-def test_labels_of_other_pictures_are_refused(smoke_run, run_cli: RunCli, tmp_path: Path):
-    labels = smoke_run.run.submission / "soft_labels.safetensors"
-    argv = [*smoke_run.argv, "--labels", str(labels), "--set", "views.seed=1"]
-    code, out, err = run_cli(argv, tmp_path)
-    assert code == 2
-    assert f"error: {labels}: its view 1 of training has digest " in err
-    assert "the teacher saw other pictures (policy 'student', seed 0)" in err
-    assert "epoch" not in out
-    assert not (tmp_path / "submissions").exists()
-
-
-def test_two_runs_of_one_name_at_once(smoke_copy, run_cli: RunCli):
-    before = receipts(smoke_copy)
-    with smoke_copy.run.locked("run", ""):
-        code, out, err = run_cli([*smoke_copy.argv, "--set", "distill.epochs=4"], smoke_copy.root)
-    assert (code, out) == (2, "")
-    assert err == "error: run tiny is going on in another process; give this one another --name\n"
-    assert receipts(smoke_copy) == before
-    assert json.loads(smoke_copy.run.request.read_text())["settings"]["distill"]["epochs"] == 3
-
-
-def test_a_member_that_is_being_trained_elsewhere(smoke_copy, run_cli: RunCli):
-    forget(smoke_copy, ["teach-01"])
-    with smoke_copy.run.locked("teach-01", ""):
-        code, _, err = run_cli(["teach", "--name", "tiny"], smoke_copy.root)
-    assert (code, err) == (2, "error: teach-01 of run tiny is being made by another process\n")
-
-
-def test_supplied_weights_are_taken_in_and_not_trained(smoke_copy, run_cli: RunCli, tmp_path: Path):
-    weights = Path(shutil.copy(smoke_copy.run.member(1), tmp_path / "w.safetensors"))
-    done, out = rerun(smoke_copy, run_cli, "--set", f"teach.members.1.weights={weights}")
-    assert "teach-01" in done
-    assert "teach-00" not in done
-    assert "member 1: epoch" not in out
-    assert file_digest(smoke_copy.run.member(1)) == file_digest(weights)
-
-
-def test_supplied_weights_of_another_network(smoke_copy, run_cli: RunCli):
-    argv = [*smoke_copy.argv, "--set", f"teach.members.1.weights={smoke_copy.run.member(0)}"]
-    code, _, err = run_cli(argv, smoke_copy.root)
-    assert code == 2
-    assert err.startswith(f"error: {smoke_copy.run.member(0)}: does not fit test_resnet: ")
-    assert err.count("\n") == 1

@@ -144,7 +144,7 @@ def test_manifest_agreement_is_that_of_the_two_csvs(manifest: dict[str, Any], sm
 @pytest.mark.parametrize("name", ["predictions.csv", "teacher_predictions.csv"])
 def test_csv(smoke_run, name: str):
     header, *rows = read_csv(smoke_run.run.submission / name)
-    assert header == ["Id", "Label"]
+    assert header == ["Id", "label"]
     assert [row[0] for row in rows] == [str(i) for i in range(1, 13)]
     assert {row[1] for row in rows} <= {"0", "1", "2"}
 

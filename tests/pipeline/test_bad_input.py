@@ -1,0 +1,183 @@
+"""What is wrong in a request is told in one line, before any work: data, settings, budgets, names, words, labels."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+RunCli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def refused(run_cli: RunCli, tmp_path: Path) -> Callable[..., str]:
+    """The one line for a request that is wrong; nothing was trained, nothing delivered."""
+
+    def ask(*argv: object, root: Path = tmp_path / "root") -> str:
+        code, out, err = run_cli([str(argument) for argument in argv], root)
+        assert code == 2, err
+        assert re.fullmatch(r"error: [^\n]+\n", err)
+        assert "epoch" not in out
+        assert not (root / "submissions").exists()
+        return err.removeprefix("error: ").rstrip("\n")
+
+    return ask
+
+
+def test_a_contest_that_does_not_exist(refused, tmp_path: Path):
+    expected = f"--data {tmp_path / 'gone'} does not exist; expected a contest's folder or zip"
+    assert refused("--preset", "smoke", "--data", tmp_path / "gone") == expected
+
+
+def test_a_file_that_is_no_zip(refused, tmp_path: Path):
+    (tmp_path / "c.zip").write_bytes(b"<html>")
+    assert f"{tmp_path / 'c.zip'} is not a readable zip" in refused("--preset", "smoke", "--data", tmp_path / "c.zip")
+
+
+def test_a_folder_that_is_no_contest(refused, tmp_path: Path):
+    (tmp_path / "c").mkdir()
+    assert f"{tmp_path / 'c'} has no training folder" in refused("--preset", "smoke", "--data", tmp_path / "c")
+
+
+@pytest.mark.parametrize("split", ["training", "validation", "testing"])
+def test_an_empty_split(refused, tiny_contest, split: str):
+    contest = tiny_contest()
+    for path in (contest / split).iterdir():
+        path.unlink()
+    assert f"{contest / split} holds no images" in refused("--preset", "smoke", "--data", contest)
+
+
+def test_a_missing_testing_folder(refused, tiny_contest):
+    contest = tiny_contest(splits=("training", "validation"))
+    assert f"{contest / 'testing'} does not exist" in refused("--preset", "smoke", "--data", contest)
+
+
+def test_one_class_only(refused, tiny_contest):
+    line = refused("--preset", "smoke", "--data", tiny_contest(classes=1))
+    assert "all training images have label 0, expected at least 2 classes" in line
+
+
+def test_broken_images_are_counted_and_ten_are_named(refused, tiny_contest):
+    line = refused("--preset", "smoke", "--data", tiny_contest(broken=12))
+    assert ": 12 of 42 images are broken: " in line
+    names = re.findall(r"training/\d_\d+\.jpg \(", line)
+    assert len(names) == len(set(names)) == 10
+    assert ", ...; expected whole images" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("distill.epoch=3", "preset smoke: unknown setting distill.epoch (did you mean distill.epochs?)"),
+        ("distill.epochs=many", "preset smoke: distill.epochs: input should be a valid integer, found 'many'"),
+        (
+            "distill.network=report-studnt",
+            "distill.network: unknown network 'report-studnt' (did you mean report-student?)",
+        ),
+        ("teach.members.0.network=report-cn", "teach.members: unknown network 'report-cn' (did you mean report-cnn?)"),
+        ("teach.members.1.network=resnet1", "teach.members: unknown network 'resnet1' (did you mean resnet18?)"),
+        ("teach.members.0.pretrained=true", "teach.members: report-cnn has no published weights"),
+        ("teach.members.0.weights=gone.st", "teach.members: weights: no such file gone.st"),
+        ("teach.members=[]", "preset smoke: teach.members is empty, expected at least one row"),
+        ("teach.members.0.options={widht=8}", "teach.members: report-cnn: "),
+    ],
+)
+def test_bad_settings(refused, tiny_contest, change: str, message: str):
+    assert refused("--preset", "smoke", "--data", tiny_contest(), "--set", change).startswith(message)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here CUDA runs")
+def test_cuda_where_there_is_none(refused, tiny_contest):
+    line = refused("--preset", "smoke", "--data", tiny_contest(), "--set", "device.kind=cuda")
+    assert line.startswith("device.kind: cuda was asked for, but no CUDA kernel runs here: ")
+
+
+@pytest.mark.parametrize("budget", ["0", "-1", "abc", "1e6", "", "300 KB", "3.5"])
+@pytest.mark.parametrize("command", ["run", "verify"])
+def test_bad_budgets(refused, tiny_contest, budget: str, command: str):
+    before = ["verify", __file__] if command == "verify" else ["--preset", "smoke", "--data", tiny_contest()]
+    expected = f"--budget {budget}: expected a number of bytes above 0, such as 300000"
+    assert refused(*before, f"--budget={budget}") == expected
+
+
+def test_a_hopeless_budget_is_refused_before_any_work(refused, tiny_contest, tmp_path: Path):
+    argv = ["--preset", "smoke", "--data", tiny_contest()]
+    line = refused(*argv, "--budget", "50000")
+    match = re.fullmatch(
+        r"--budget 50000: the smallest packed file of report-student takes (\d+) bytes \(uint8-tensor\), "
+        r"nothing was trained",
+        line,
+    )
+    assert match
+    assert not list((tmp_path / "root").rglob("*.npy"))
+    smallest = int(match[1])
+    assert f"takes {smallest} bytes" in refused(*argv, "--budget", str(smallest - 1))
+    # one byte more and the budget is no longer what is wrong
+    assert refused(*argv, "--budget", match[1], "--set", "teach.members=[]").startswith("preset smoke: teach.members")
+
+
+def test_a_fixed_precision_has_its_own_smallest_size(refused, tiny_contest):
+    line = refused("--preset", "smoke", "--data", tiny_contest(), "--set", "pack.precision=fp32")
+    assert line.startswith("--budget 300000: the smallest packed file of report-student takes 4")
+    assert "(fp32)" in line
+
+
+@pytest.mark.parametrize("name", ["a/b", ".x", "", "../x", "a" * 101])
+def test_bad_run_names(refused, tiny_contest, name: str):
+    expected = f"--name {name!r}: expected letters, digits, '.', '_' and '-'"
+    assert refused("--preset", "smoke", "--data", tiny_contest(), f"--name={name}").startswith(expected)
+    assert refused("pack", f"--name={name}").startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--preset", "smok"], "unknown preset 'smok' (did you mean smoke?)"),
+        (["--bogus"], "unrecognized arguments: --bogus (./run.sh --help shows what there is)"),
+        (["trane"], "unrecognized arguments: trane (./run.sh --help"),
+        (["run"], "unrecognized arguments: run (./run.sh --help"),
+        (["--inductiv"], "unrecognized arguments: --inductiv "),  # no abbreviations: they break when options are added
+        (["--set"], "argument --set: expected at least one argument"),
+        (["--labels", "/gone.safetensors"], "--labels /gone.safetensors: no such file"),
+        (["teach"], "the following arguments are required: --name"),
+        (["verify"], "the following arguments are required: file"),
+        (["verify", "/gone.bin"], "/gone.bin: no such file"),
+        (["verify", "/"], "/: no such file"),
+        (["predict", "/gone.bin", "--data", "/", "--out", "/gone.csv"], "/gone.bin: no such file"),
+        (["models", "--jsn"], "unrecognized arguments: --jsn"),
+        (["pack", "--name", "x", "--member", "1"], "unrecognized arguments: --member 1"),
+    ],
+)
+def test_bad_words(refused, tiny_contest, argv: list[str], message: str):
+    is_run = argv[0].startswith("--") and "--preset" not in argv
+    more = ["--preset", "smoke", "--data", tiny_contest()] if is_run else []
+    assert refused(*more, *argv).startswith(message)
+
+
+def test_labels_that_are_none(refused, smoke_run):
+    picture = next((smoke_run.data / "testing").iterdir())
+    assert refused(*smoke_run.argv, "--labels", picture).startswith(f"{picture}: damaged or not a safetensors file")
+    member = smoke_run.run.member(0)
+    assert refused(*smoke_run.argv, "--labels", member) == f"{member}: a safetensors file, but not of soft labels"
+
+
+def test_predict_refuses_what_it_cannot_do(refused, smoke_run, tmp_path: Path):
+    argv = ["predict", smoke_run.run.submission / "student.bin", "--data"]
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out.csv"
+    assert f"{tmp_path / 'empty'} has no test images" in refused(*argv, tmp_path / "empty", "--out", out)
+    assert "gone does not exist" in refused(*argv, tmp_path / "gone", "--out", out)
+    folder = tmp_path / "empty"
+    assert refused(*argv, smoke_run.data, "--out", folder) == f"--out {folder}: is a folder, expected the name of a CSV"
+    file = next((smoke_run.data / "testing").iterdir())
+    line = refused(*argv, smoke_run.data, "--out", file / "a" / "out.csv")
+    assert line == f"--out {file / 'a' / 'out.csv'}: {file} is a file, expected a folder"
+    assert not out.exists()
+
+
+def test_data_beside_run_sh_is_found(refused, tiny_contest, tmp_path: Path):
+    tiny_contest("data")
+    line = refused("--preset", "smoke", "--budget", "1", root=tmp_path)
+    assert "the smallest packed file of report-student takes 109" in line
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["data"]

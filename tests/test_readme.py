@@ -1,0 +1,121 @@
+"""README truth: its tables are what the manifests and presets say, and its commands are carried out."""
+
+import csv
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import COMMANDS
+from pipeline.atomic import file_digest
+from pipeline.read_settings import PRESETS, preset_names
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+SUBMISSIONS = sorted(path.parent for path in (ROOT / "submissions").glob("*/manifest.json"))
+COMMAND_LINES = re.findall(r"^    \./run\.sh(.*)$", README, re.MULTILINE)
+
+
+def manifest_of(folder: Path) -> dict:
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def result_row(manifest: dict) -> str:
+    accuracy = manifest["accuracy"][0]
+    cells = (
+        manifest["name"],
+        f"{manifest['packed_bytes']:,}",
+        f"{manifest['budget_bytes']:,}",
+        manifest["precision"],
+        f"{accuracy['value']:.2%}",
+        f"{manifest['teacher']['ensemble']:.2%}",
+        f"{manifest['agreement']['value']:.2%}",
+        accuracy["protocol"],
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def precision_row(found: dict) -> str:
+    accuracy, agreement = found["validation_accuracy"], found["validation_agreement"]
+    return f"| {found['precision']} | {found['packed_bytes']:,} | {accuracy:.2%} | {agreement:.2%} |"
+
+
+def member_row(member: dict) -> str:
+    accuracy = f"{member['validation_accuracy']:.2%}"
+    cells = (member["network"], f"{member['parameters']:,}", str(member["epochs"]), accuracy)
+    return f"| {' | '.join(cells)} |"
+
+
+def preset_row(name: str) -> str:
+    lines = (PRESETS / f"{name}.toml").read_text().split("\n[")[0].splitlines()
+    comment = " ".join(line.lstrip("# ") for line in lines if line.startswith("#"))
+    purpose, cost = re.match(r"Purpose: (.*?)\.? Cost: (.*?)[.;](?: [A-Z]|$)", comment).groups()
+    return f"| `{name}` | {purpose} | {cost} |"
+
+
+@pytest.mark.parametrize("folder", SUBMISSIONS, ids=lambda folder: folder.name)
+def test_results_are_those_of_the_manifests(folder: Path) -> None:
+    assert result_row(manifest_of(folder)) in README
+
+
+def test_the_full_tables_are_those_of_food11() -> None:
+    manifest = manifest_of(ROOT / "submissions" / "food11")
+    for row in (*map(precision_row, manifest["precisions"]), *map(member_row, manifest["teacher"]["members"])):
+        assert row in README
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_are_those_of_the_files(name: str) -> None:
+    assert preset_row(name) in README
+
+
+@pytest.mark.parametrize("folder", SUBMISSIONS, ids=lambda folder: folder.name)
+def test_what_is_delivered_is_whole(folder: Path) -> None:
+    manifest = manifest_of(folder)
+    assert manifest["sha256"] == {name: file_digest(folder / name) for name in manifest["sha256"]}
+    assert manifest["packed_bytes"] == (folder / "student.bin").stat().st_size <= manifest["budget_bytes"]
+    with (folder / "predictions.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["Id", "label"]
+    assert [row[0] for row in rows] == [str(number) for number in range(manifest["agreement"]["images"])]
+
+
+def test_every_command_of_the_program_is_in_the_readme() -> None:
+    first_words = {line.split()[0] for line in COMMAND_LINES if line.split()}
+    assert set(COMMANDS) <= first_words
+
+
+def arguments_of(line: str, smoke_arguments: tuple[str, ...]) -> list[str]:
+    """A line of the README as it is carried out here: whole runs as small as they get."""
+    words = shlex.split(line)
+    if words and not words[0].startswith("-"):
+        return words
+    digits = () if words else ("teach.batch_size=64", "distill.batch_size=64")  # 1,797 scans need larger batches
+    return [*words, "--preset", "smoke", *smoke_arguments, "--set", "distill.epochs=3", *digits]
+
+
+def test_every_command_of_the_readme_works(tmp_path, monkeypatch, tiny_contest, smoke_arguments, run_cli) -> None:
+    shutil.make_archive(str(tmp_path / "food11"), "zip", tiny_contest())
+    monkeypatch.chdir(tmp_path)
+    done = []
+    for line in COMMAND_LINES:
+        if line.strip() != "test":  # what is running now
+            code, _, err = run_cli(arguments_of(line, smoke_arguments), tmp_path)
+            assert (line, code, err) == (line, 0, "")
+            done.append(line)
+    assert len(done) >= 12
+    assert {path.name for path in (tmp_path / "submissions").iterdir()} >= {"digits", "food11", "mine", "retrained"}
+
+
+def test_the_delivered_student_gives_the_delivered_predictions(data_file, run_cli, tmp_path) -> None:
+    data, folder = data_file("FOOD11_DATA"), ROOT / "submissions" / "food11"
+    code, out, err = run_cli(["verify", folder / "student.bin"], tmp_path)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == f"fits: {(folder / 'student.bin').stat().st_size} of 300000 bytes"
+    out_file = tmp_path / "again.csv"
+    code, _, err = run_cli(["predict", folder / "student.bin", "--data", data, "--out", out_file], tmp_path)
+    assert (code, err) == (0, "")
+    assert out_file.read_bytes() == (folder / "predictions.csv").read_bytes()
