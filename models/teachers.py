@@ -60,14 +60,16 @@ def build_teacher(
     return network
 
 
-def check_teacher(name: str, image_size: int, options: dict[str, Any], *, pretrained: bool) -> None:
+def check_teacher(name: str, image_size: int, options: dict[str, Any], *, pretrained: bool, adapt: bool = True) -> None:
     """Raise UnknownNetworkError unless the network exists, takes these options and can be adapted to the images.
 
     `pretrained`: it must have published weights too. The network is built without memory, so this costs a moment.
     """
     _check_name(name, pretrained)
     with torch.device("meta"):
-        build_teacher(name, classes=2, image_size=image_size, keep_kernels=pretrained, options=options)
+        build_teacher(
+            name, classes=2, image_size=image_size, keep_kernels=pretrained, small_images=adapt, options=options
+        )
 
 
 def _check_name(name: str, pretrained: bool) -> None:

@@ -4,6 +4,7 @@ import argparse
 import errno
 import json
 import os
+import re
 import signal
 import sys
 import traceback
@@ -66,6 +67,9 @@ def machine_failure(error: Exception) -> str:
     """One line when the machine failed (disk, permission, memory), else nothing: then it is a bug."""
     text = (str(error).splitlines() or [""])[0]
     if isinstance(error, OSError) and error.errno in MACHINE_ERRNOS:
+        return f"the machine failed: {text}"
+    # libraries that wrap what the system said: safetensors, a pool whose worker was killed, a GPU that went away
+    if re.search(r"\(os error \d+\)|^CUDA error", text) or type(error).__name__ == "BrokenProcessPool":
         return f"the machine failed: {text}"
     out_of_memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     return f"out of memory: {text}; try a smaller batch_size" if isinstance(error, MemoryError) or out_of_memory else ""

@@ -1,5 +1,6 @@
 """Reads presets, lays `--set` values over them, and tells in one line what is wrong with either."""
 
+import contextlib
 import difflib
 import tomllib
 from pathlib import Path
@@ -60,8 +61,9 @@ def _preset_path(preset: str) -> Path:
     if "/" not in preset and named.is_file():
         return named
     path = Path(preset)
-    if path.suffix == ".toml" and path.is_file():
-        return path
+    with contextlib.suppress(OSError):  # a name too long for any file
+        if path.suffix == ".toml" and path.is_file():
+            return path
     raise RequestError(
         f"unknown preset {preset!r}{nearest(preset, preset_names())}; "
         f"expected one of {', '.join(preset_names())}, or a .toml file"
@@ -138,7 +140,9 @@ def setting_names(section: type[Section] = Settings, prefix: str = "") -> list[s
 
 
 def nearest(word: str, names: list[str]) -> str:
-    """A hint at the name that was probably meant, or nothing."""
+    """A hint at the name that was probably meant, or nothing; a section's name counts when no dot was written."""
+    if "." not in word:
+        names = names + sorted({name.split(".")[0] for name in names if "." in name})
     last = word.rsplit(".", 1)[-1]
     tails = {name.rsplit(".", 1)[-1]: name for name in names}
     close = difflib.get_close_matches(word, names, 1, 0.6)

@@ -76,6 +76,14 @@ def read_notes(run: RunFolder, step_name: str) -> dict[str, Any]:
     return receipt["notes"] | {"seconds": receipt["seconds"]}
 
 
+def receipt_reads(run: RunFolder, step_name: str) -> dict[str, str]:
+    """What a finished step read, by name; empty when it was never finished."""
+    try:
+        return dict(json.loads(run.receipt(step_name).read_text())["reads"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def output_digest(run: RunFolder, step_name: str, path: Path) -> str:
     """sha256 of an output as its receipt recorded it, without reading the file again.
 

@@ -2,12 +2,15 @@
 
 import argparse
 import re
+import tempfile
 from pathlib import Path
 
 from pipeline.console import say
+from pipeline.data.source import open_source
 from pipeline.errors import RequestError
 from pipeline.read_settings import load_settings
-from pipeline.request import Request
+from pipeline.receipts import receipt_reads
+from pipeline.request import Request, load_request
 from pipeline.run_folder import RunFolder, check_name
 
 DEMONSTRATION_NAME = "digits"
@@ -18,16 +21,18 @@ def resolve(arguments: argparse.Namespace, root: Path) -> Request:
 
     Raises RequestError for a bad name, preset, setting, or a contest or labels file that does not exist.
     """
-    data = arguments.data or _data_beside(root)
+    run = None if arguments.name is None else RunFolder(root, check_name(arguments.name))
+    data = arguments.data or (run and _recorded_contest(run)) or _data_beside(root)
     preset = arguments.preset or (_preset_for_this_machine() if data else "demo")
     settings = load_settings(preset, [change for group in arguments.changes for change in group])
-    name = _name_of(data) if arguments.name is None else check_name(arguments.name)
+    run = run or RunFolder(root, _name_of(data))
     if data is None:
-        data = _write_digits(RunFolder(root, name))
+        data = _write_digits(run)
     if not data.exists():
         raise RequestError(f"--data {data} does not exist; expected a contest's folder or zip")
+    _refuse_another_contest(run, data)
     return Request(
-        name=name,
+        name=run.name,
         data=str(data.resolve()),
         preset=preset,
         budget_bytes=arguments.budget,
@@ -48,6 +53,24 @@ def budget(text: str) -> int:
 
 def _data_beside(root: Path) -> Path | None:
     return next((path for path in (root / "data", root / "data.zip") if path.exists()), None)
+
+
+def _recorded_contest(run: RunFolder) -> Path | None:
+    """The contest of a run that was started before, so that the same name without --data goes on with it."""
+    return Path(load_request(run).data) if run.request.is_file() else None
+
+
+def _refuse_another_contest(run: RunFolder, data: Path) -> None:
+    """A run belongs to one contest: another one would redo everything that was trained.
+
+    A contest that only moved, or a zip that was unpacked and packed again to the same bytes, is the same contest.
+    """
+    recorded = _recorded_contest(run)
+    if recorded is None or recorded == data.resolve():
+        return
+    digest = receipt_reads(run, "prepare-decode").get("contest")
+    if digest is not None and digest != open_source(data).digest():
+        raise RequestError(f"run {run.name} is of contest {recorded}; give {data} another --name")
 
 
 def _preset_for_this_machine() -> str:
@@ -77,9 +100,10 @@ def _write_digits(run: RunFolder) -> Path:
     say("no --data and no data/ beside run.sh: using scikit-learn's handwritten digits")
     folder = embedded_contest(run)
     if not folder.exists():
-        unfinished = folder.with_name(".digits.part")
-        write_digits(unfinished)
-        unfinished.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+            write_digits(Path(unfinished) / "whole")
+            (Path(unfinished) / "whole").rename(folder)
     return folder
 
 

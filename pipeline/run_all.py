@@ -22,9 +22,9 @@ def run_all(job: Job) -> int:
     from pipeline.stages.verify_size import verify_size
 
     request = job.request
+    device = pick_device(job.settings.device)
+    check_request(job)
     with job.run.locked("run", f"run {job.run.name} is going on in another process; give this one another --name"):
-        device = pick_device(job.settings.device)
-        check_request(job)
         save_request(job.run, request)
         say(f"run {request.name}: {request.data}, preset {request.preset}, {request.protocol}, on {device.name}")
         prepare_views(job)
@@ -38,7 +38,7 @@ def run_all(job: Job) -> int:
             say(lines[-1])
             return 1
         predict_testing(job, precision)
-        deliver_submission(job, precision, f"{device.name}, {str(device.dtype).removeprefix('torch.')}")
+        deliver_submission(job, precision)
         _say_delivered(job, lines[-1])
     return 0
 
@@ -59,12 +59,21 @@ def check_request(job: Job) -> None:
 
 def _check_members(job: Job) -> None:
     if job.request.labels:
+        from pipeline.data.soft_labels import load_soft_labels
+
+        load_soft_labels(Path(job.request.labels))  # refuses what is not soft labels; which pictures, export will see
         return
     from models.teachers import UnknownNetworkError, check_teacher
 
     for row in job.settings.teach.members:
         try:
-            check_teacher(row.network, job.settings.data.image_size, row.options, pretrained=row.pretrained)
+            check_teacher(
+                row.network,
+                job.settings.data.image_size,
+                row.options,
+                pretrained=row.pretrained,
+                adapt=row.small_images,
+            )
         except UnknownNetworkError as error:
             raise RequestError(f"teach.members: {error}") from None
         if row.weights and not Path(row.weights).is_file():
@@ -88,9 +97,10 @@ def _check_budget(job: Job) -> None:
         best = precision
         size = packed_size_bytes(network, classes=contest.classes, image_size=data.image_size, precision=precision)
     if size > job.request.budget_bytes:
+        which = "smallest packed file" if precision == "auto" else "packed file"
         raise RequestError(
-            f"--budget {job.request.budget_bytes}: the smallest packed file of {job.settings.distill.network} "
-            f"takes {size} bytes ({best}), nothing was trained"
+            f"--budget {job.request.budget_bytes}: the {which} of {job.settings.distill.network} takes {size} bytes "
+            f"({best}), nothing was trained"
         )
 
 

@@ -13,7 +13,6 @@ from pipeline.errors import RequestError
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 SPLITS = ("training", "validation", "testing")
-DELIVERED = ("student.bin", "predictions.csv", "teacher_predictions.csv", "soft_labels.safetensors", "manifest.json")
 
 
 @dataclass(frozen=True)

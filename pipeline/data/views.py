@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.data.image_array import create_image_array
+
 if TYPE_CHECKING:
     import albumentations
 
@@ -66,8 +68,7 @@ def build_policy(name: str, image_size: int) -> "albumentations.Compose":
 def make_view(task: ViewTask, out: Path, pool: Executor | None, on_done: Callable[[int], None]) -> None:
     """Write one view of every image to the .npy file `out`, in this process or on the pool's."""
     clean_NHWC = np.load(task.clean, mmap_mode="r")
-    view_NHWC = np.lib.format.open_memmap(out, "w+", np.uint8, clean_NHWC.shape)
-    view_NHWC.flush()
+    create_image_array(out, len(clean_NHWC), clean_NHWC.shape[1]).flush()
     starts = range(0, len(clean_NHWC), IMAGES_PER_TASK)
     for done in _run(pool, functools.partial(_make_part, task, out), starts):
         on_done(done)

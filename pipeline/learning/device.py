@@ -27,10 +27,10 @@ class Device:
             return contextlib.nullcontext()
         return torch.autocast(self.where.type, self.dtype)
 
-    def synchronise(self) -> None:
-        """Wait for the device; needed only before a clock is read."""
-        if self.where.type == "cuda":
-            torch.cuda.synchronize()
+    @property
+    def description(self) -> str:
+        """Name and dtype, for receipts and manifests."""
+        return f"{self.name}, {str(self.dtype).removeprefix('torch.')}"
 
 
 def pick_device(settings: DeviceSettings) -> Device:

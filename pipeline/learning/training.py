@@ -63,7 +63,8 @@ def train(
 ) -> Trained:
     """Train to the last epoch; the network to keep is the moving average, or without one the weights.
 
-    Resumes at the last epoch saved; the result is bit for bit that of a training without interruption, on one machine.
+    Resumes at the last epoch saved; on a CPU the result is bit for bit that of a training without interruption, on a
+    GPU up to the order of its sums.
     Raises MachineError when the loss is not finite; that epoch is not saved.
     """
     network.to(device.where).to(memory_format=torch.channels_last)

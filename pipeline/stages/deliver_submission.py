@@ -20,7 +20,7 @@ STAGES = ("prepare", "teach", "export", "distill", "pack", "predict")
 DELIVERED_VIEWS = 8  # soft labels of more views stay in the run: the delivered copy is to remain small
 
 
-def deliver_submission(job: Job, precision: str, device_name: str) -> None:
+def deliver_submission(job: Job, precision: str) -> None:
     """Fill submissions/<name>/ and write its manifest last."""
     run = job.run
     reads = {
@@ -33,7 +33,7 @@ def deliver_submission(job: Job, precision: str, device_name: str) -> None:
     settings = job.request.model_dump(mode="json")
     writes = tuple(run.submission / name for name in (*_sources(job, precision), "manifest.json"))
     step = Step("deliver", 1, reads, settings, writes)
-    run_step(run, step, lambda: _deliver(job, precision, device_name), full_check=job.full_check)
+    run_step(run, step, lambda: _deliver(job, precision), full_check=job.full_check)
 
 
 def _sources(job: Job, precision: str) -> dict[str, Path]:
@@ -45,7 +45,7 @@ def _sources(job: Job, precision: str) -> dict[str, Path]:
     }
 
 
-def _deliver(job: Job, precision: str, device_name: str) -> dict[str, Any]:
+def _deliver(job: Job, precision: str) -> dict[str, Any]:
     folder = job.run.submission
     for name, source in _sources(job, precision).items():
         if name == "soft_labels.safetensors" and job.settings.views.student_views > DELIVERED_VIEWS:
@@ -53,7 +53,7 @@ def _deliver(job: Job, precision: str, device_name: str) -> dict[str, Any]:
         else:
             write_bytes(folder / name, source.read_bytes())
     delivered = {name: file_digest(folder / name) for name in _sources(job, precision)}
-    write_json(folder / "manifest.json", _manifest(job, precision, device_name, delivered))
+    write_json(folder / "manifest.json", _manifest(job, precision, delivered))
     say(f"deliver: {folder}")
     return {}
 
@@ -69,7 +69,7 @@ def _deliver_first_views(job: Job, path: Path) -> None:
     save_soft_labels(path, replace(labels, log_probs_VNC=log_probs, view_digests=digests))
 
 
-def _manifest(job: Job, precision: str, device_name: str, delivered: dict[str, str]) -> dict[str, Any]:
+def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, Any]:
     request, packed_bytes = job.request, (job.run.submission / "student.bin").stat().st_size
     report = json.loads(job.run.pack_report.read_text())
     distilled, predicted = read_notes(job.run, "distill"), read_notes(job.run, "predict")
@@ -81,7 +81,7 @@ def _manifest(job: Job, precision: str, device_name: str, delivered: dict[str, s
         "protocol": request.protocol,
         "seeds": {
             "student": request.settings.distill.seed,
-            "members": [m.seed for m in request.settings.teach.members],
+            "members": [] if request.labels else [member.seed for member in request.settings.teach.members],
         },
         "budget_bytes": request.budget_bytes,
         "packed_bytes": packed_bytes,
@@ -95,7 +95,7 @@ def _manifest(job: Job, precision: str, device_name: str, delivered: dict[str, s
         "teacher": _teacher(job),
         "agreement": {"split": "testing", "value": predicted["testing_agreement"], "images": predicted["images"]},
         "stage_seconds": {stage: _seconds(job, stage) for stage in STAGES},
-        "device": device_name,
+        "device": distilled["device"],
         "versions": {library: _version(library) for library in LIBRARIES},
         "preset": request.preset,
         "settings": settings,
@@ -117,6 +117,8 @@ def _accuracy(job: Job, report: dict[str, Any], precision: str) -> list[dict[str
             "value": shipped["validation_accuracy"],
             "images": images,
             "measured_on": "student.bin",
+            # the precision was chosen by this very figure, so it is the best of a few
+            "chosen_on_it": ["pack.precision"] if job.settings.pack.precision == "auto" else [],
         }
     ]
 

@@ -37,10 +37,12 @@ def distill_student(job: Job, device: "Device") -> None:
             f"student: {distill.network}, {count_parameters(network):,} parameters, {distill.epochs} epochs "
             f"on {device.name}, {job.request.protocol}"
         )
-        trained = _train(job, device, network, value_digest([step.reads, step.settings, step.version]))
+        identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
+        trained = _train(job, device, network, identity)
         save_tensors(job.run.student, trained.network.state_dict(), {"network": distill.network})
         job.run.checkpoint(job.run.student).unlink(missing_ok=True)
-        return {"parameters": count_parameters(network), "earlier_seconds": trained.earlier_seconds}
+        facts = {"parameters": count_parameters(network), "device": device.description}
+        return facts | {"earlier_seconds": trained.earlier_seconds}
 
     run_step(job.run, step, work, full_check=job.full_check)
 

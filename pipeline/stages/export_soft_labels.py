@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.atomic import file_digest
 from pipeline.console import progress, say
 from pipeline.data.contest_file import load_contest
+from pipeline.errors import RequestError
 from pipeline.receipts import Step, output_digest, read_notes, run_step, view_digests
 from pipeline.request import Job
 from pipeline.run_folder import SPLITS
@@ -34,7 +35,7 @@ def export_soft_labels(job: Job, device: "Device") -> None:
 
 
 def _view_reads(job: Job) -> dict[str, str]:
-    reads = {}
+    reads = {"contest": output_digest(job.run, "prepare-decode", job.run.contest)}
     for split in SPLITS:
         reads |= view_digests(job.run, "student", split, job.student_views(split))
     return reads
@@ -94,14 +95,21 @@ def _blend(job: Job) -> None:
     reads = {
         f"member {i}": output_digest(job.run, f"export-{i:02d}", job.run.member_log_probs(i)) for i in range(members)
     }
-    settings = job.settings.export.model_dump(mode="json", exclude={"flip"})
+    reads["contest"] = output_digest(job.run, "prepare-decode", job.run.contest)
+    settings = job.settings.export.model_dump(mode="json", exclude={"flip"}) | {"final": job.request.final}
     step = Step("export-soft-labels", 1, reads, settings, (job.run.soft_labels,))
 
     def work() -> dict[str, Any]:
         facts, views = load_contest(job.run.contest), job.settings.views
         log_probs = _blend_members(job)
         labels = SoftLabels(
-            facts.classes, facts.ids, log_probs, _digests_by_split(job), views.student_policy, views.seed
+            classes=facts.classes,
+            ids=facts.ids,
+            log_probs_VNC=log_probs,
+            view_digests=_digests_by_split(job),
+            policy=views.student_policy,
+            seed=views.seed,
+            final=job.request.final,
         )
         save_soft_labels(job.run.soft_labels, labels)
         return _measure(job, log_probs["validation"][0].float().numpy())
@@ -135,7 +143,9 @@ def _take_in_labels(job: Job) -> None:
     path = Path(job.request.labels)
     labels = load_soft_labels(path)
     reads = {"labels": file_digest(path)} | _view_reads(job)
-    step = Step("export-soft-labels", 1, reads, {}, (job.run.soft_labels,))
+    if labels.final and not job.request.final:
+        raise RequestError(f"{path}: made with --final, its teachers know the validation labels; give --final here too")
+    step = Step("export-soft-labels", 1, reads, {"final": job.request.final}, (job.run.soft_labels,))
 
     def work() -> dict[str, Any]:
         facts = load_contest(job.run.contest)

@@ -17,6 +17,7 @@ from pipeline.atomic import atomic_file
 from pipeline.console import progress, say
 from pipeline.data.contest import Contest, read_contest
 from pipeline.data.contest_file import load_contest, save_contest
+from pipeline.data.image_array import create_image_array
 from pipeline.data.images import channel_statistics, decode_images
 from pipeline.data.source import open_source
 from pipeline.data.views import POLICIES_VERSION, ViewTask, make_view
@@ -54,8 +55,7 @@ def _decode(job: Job) -> None:
             for split in SPLITS:
                 files = [record.file for record in contest.splits[split]]
                 with atomic_file(job.run.clean(split)) as temporary:
-                    shape = (len(files), data.image_size, data.image_size, 3)
-                    images_NHWC = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+                    images_NHWC = create_image_array(temporary, len(files), data.image_size)
                     decode_images(source, files, data.image_size, images_NHWC, workers=workers(job), on_done=on_done)
                     images_NHWC.flush()
         _save_facts(job, contest)

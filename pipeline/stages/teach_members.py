@@ -70,10 +70,11 @@ def _teach_member(job: Job, device: "Device", member: int) -> None:
         network = build_member(row, facts, job.settings.data.image_size, pretrained=row.pretrained)
         notes = {"network": row.network, "parameters": sum(p.numel() for p in network.parameters())}
         say(f"member {member}: {row.network}, {notes['parameters']:,} parameters, {row.epochs} epochs on {device.name}")
-        trained = _train(job, device, member, network, facts, value_digest([step.reads, step.settings, step.version]))
+        identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
+        trained = _train(job, device, member, network, facts, identity)
         save_tensors(job.run.member(member), trained.network.state_dict(), {"network": row.network})
         job.run.checkpoint(job.run.member(member)).unlink(missing_ok=True)
-        return notes | {"earlier_seconds": trained.earlier_seconds}
+        return notes | {"device": device.description, "earlier_seconds": trained.earlier_seconds}
 
     run_step(job.run, step, work, full_check=job.full_check)
 

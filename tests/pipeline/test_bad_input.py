@@ -119,7 +119,7 @@ def test_a_hopeless_budget_is_refused_before_any_work(refused, tiny_contest, tmp
 
 def test_a_fixed_precision_has_its_own_smallest_size(refused, tiny_contest):
     line = refused("--preset", "smoke", "--data", tiny_contest(), "--set", "pack.precision=fp32")
-    assert line.startswith("--budget 300000: the smallest packed file of report-student takes 4")
+    assert line.startswith("--budget 300000: the packed file of report-student takes 4")
     assert "(fp32)" in line
 
 
@@ -180,4 +180,4 @@ def test_data_beside_run_sh_is_found(refused, tiny_contest, tmp_path: Path):
     tiny_contest("data")
     line = refused("--preset", "smoke", "--budget", "1", root=tmp_path)
     assert "the smallest packed file of report-student takes 109" in line
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["data"]
+    assert not (tmp_path / "runs").exists()

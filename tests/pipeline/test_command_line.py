@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,9 @@ def fail(run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, smoke_run, tmp_path: 
 @pytest.mark.parametrize(
     ("error", "line"),
     [
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "the machine failed: I/O error: No space"),
+        (RuntimeError("CUDA error: unspecified launch failure"), "the machine failed: CUDA error: unspecified launch"),
+        (BrokenProcessPool("a child was killed"), "the machine failed: a child was killed"),
         (OSError(errno.ENOSPC, "No space left on device"), "the machine failed: [Errno 28] No space left on device"),
         (OSError(errno.EDQUOT, "Quota exceeded"), f"the machine failed: [Errno {errno.EDQUOT}] Quota exceeded"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "the machine failed: [Errno 13] Permission denied"),

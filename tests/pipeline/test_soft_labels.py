@@ -50,6 +50,14 @@ def test_more_views_than_are_wanted_are_taken():
     check_soft_labels(make_labels(), "labels", CLASSES, IDS, views)
 
 
+def test_rows_that_are_no_probabilities_are_refused() -> None:
+    for wrong in (torch.zeros(2, 2, 3), torch.full((2, 2, 3), torch.nan)):
+        labels = make_labels()
+        labels = replace(labels, log_probs_VNC=labels.log_probs_VNC | {"training": wrong})
+        with pytest.raises(RequestError, match=r"rows of training sum to 1 within (2|nan), expected 0\.01"):
+            check(labels)
+
+
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
@@ -68,11 +76,13 @@ def test_more_views_than_are_wanted_are_taken():
         (
             {
                 "view_digests": DIGESTS | {"testing": ("c" * 64,)},
-                "log_probs_VNC": {split: torch.zeros(len(ids), len(ids), 3) for split, ids in IDS.items()},
+                "log_probs_VNC": {
+                    split: torch.full((len(ids), len(ids), 3), 1 / 3).log() for split, ids in IDS.items()
+                },
             },
             r"has 1 views of testing, 2 are wanted \(views\.student_views\)",
         ),
-        ({"log_probs_VNC": {"training": torch.zeros(2, 2, 3)}}, r"has no soft labels for testing"),
+        ({"log_probs_VNC": {"training": torch.full((2, 2, 3), 1 / 3).log()}}, r"has no soft labels for testing"),
     ],
 )
 def test_labels_of_something_else_are_refused(changes: dict[str, object], match: str):

@@ -95,6 +95,7 @@ def test_manifest_accuracy_is_that_of_the_delivered_file(manifest: dict[str, Any
             "value": expected,
             "images": 12,
             "measured_on": "student.bin",
+            "chosen_on_it": ["pack.precision"],
         }
     ]
     shipped = next(row for row in manifest["precisions"] if row["precision"] == manifest["precision"])
