@@ -17,20 +17,23 @@ DEMONSTRATION_NAME = "digits"
 
 
 def resolve(arguments: argparse.Namespace, root: Path) -> Request:
-    """The request.
+    """The request; a used --name without --data goes on with that run's contest and, without --preset, its preset.
 
     Raises RequestError for a bad name, preset, setting, or a contest or labels file that does not exist.
     """
-    run = None if arguments.name is None else RunFolder(root, check_name(arguments.name))
-    data = arguments.data or (run and _recorded_contest(run)) or _data_beside(root)
-    preset = arguments.preset or (_preset_for_this_machine() if data else "demo")
+    named = None if arguments.name is None else RunFolder(root, check_name(arguments.name))
+    goes_on = _recorded(named) if named and not arguments.data else None
+    data = arguments.data or (Path(goes_on.data) if goes_on else _data_beside(root))
+    preset = arguments.preset or (goes_on.preset if goes_on else _default_preset(data))
+    run = named or RunFolder(root, _name_of(data))
+    recorded = _recorded(run)
     settings = load_settings(preset, [change for group in arguments.changes for change in group])
-    run = run or RunFolder(root, _name_of(data))
     if data is None:
         data = _write_digits(run)
     if not data.exists():
         raise RequestError(f"--data {data} does not exist; expected a contest's folder or zip")
-    _refuse_another_contest(run, data)
+    if recorded:
+        _refuse_another_contest(run, Path(recorded.data), data)
     return Request(
         name=run.name,
         data=str(data.resolve()),
@@ -55,25 +58,30 @@ def _data_beside(root: Path) -> Path | None:
     return next((path for path in (root / "data", root / "data.zip") if path.exists()), None)
 
 
-def _recorded_contest(run: RunFolder) -> Path | None:
-    """The contest of a run that was started before, so that the same name without --data goes on with it."""
-    return Path(load_request(run).data) if run.request.is_file() else None
+def _recorded(run: RunFolder) -> Request | None:
+    """What the run of this name was asked for, if there was one and its record is whole."""
+    try:
+        return load_request(run)
+    except RequestError:  # none yet, or damaged: it is about to be written again
+        return None
 
 
-def _refuse_another_contest(run: RunFolder, data: Path) -> None:
+def _refuse_another_contest(run: RunFolder, recorded: Path, data: Path) -> None:
     """A run belongs to one contest: another one would redo everything that was trained.
 
-    A contest that only moved, or a zip that was unpacked and packed again to the same bytes, is the same contest.
+    A contest that only moved is the same contest.
     """
-    recorded = _recorded_contest(run)
-    if recorded is None or recorded == data.resolve():
+    if recorded == data.resolve():
         return
     digest = receipt_reads(run, "prepare-decode").get("contest")
     if digest is not None and digest != open_source(data).digest():
         raise RequestError(f"run {run.name} is of contest {recorded}; give {data} another --name")
 
 
-def _preset_for_this_machine() -> str:
+def _default_preset(data: Path | None) -> str:
+    """`demo` for the embedded digits, else what this machine can carry."""
+    if data is None:
+        return "demo"
     from pipeline.learning.device import cuda_fault
 
     return "cpu" if cuda_fault() else "gpu"

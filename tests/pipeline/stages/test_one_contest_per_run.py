@@ -52,3 +52,18 @@ def test_verify_refuses_a_file_without_its_weights(run_cli, tmp_path):
     code, _, err = run_cli(["verify", tmp_path / "empty.bin"], tmp_path)
     assert code == 2
     assert "damaged packed file: conv1.weight has 0 bytes, its shape (16, 3, 3, 3) needs 864" in err
+
+
+def test_the_name_alone_goes_on_with_the_recorded_preset(smoke_copy, run_cli):
+    code, out, err = run_cli(["--name", "tiny", *smoke_copy.argv[4:]], smoke_copy.root)
+    assert smoke_copy.argv[:4] == ("--data", str(smoke_copy.data), "--preset", "smoke")
+    assert (code, err) == (0, "")
+    assert "preset smoke" in out
+    assert "done again" not in out
+
+
+def test_a_damaged_record_is_written_again(smoke_copy, run_cli):
+    smoke_copy.run.request.write_text("{")
+    code, out, err = run_cli([*smoke_copy.argv, "--name", "tiny"], smoke_copy.root)
+    assert (code, err) == (0, "")
+    assert "done again" not in out
