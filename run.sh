@@ -248,8 +248,7 @@ use_venv() {
   trap 'interrupted 129' HUP
   { exec 9>"$here/.venv.lock"; } 2>/dev/null || fail 3 "cannot write $here/.venv.lock"
   run_child "$runs" -I -c "$LOCK" || fail 3 "could not lock $here/.venv.lock"
-  # Another run.sh may have done it all while this one waited.
-  if ! stamp_holds "$venv/.stamp" "$(venv_key)"; then
+  if ! stamp_holds "$venv/.stamp" "$(venv_key)"; then # or another run.sh did it all while this one waited
     # .unfinished: an interrupted pip can leave half a package that the next pip takes for a whole one.
     if [[ ! -e $venv/.unfinished ]] && probe "$venv/bin/python"; then
       say "bringing .venv (Python $version) up to date"
@@ -275,8 +274,9 @@ stamp_holds "$active_stamp" "$active_key" || stamp_holds "$venv/.stamp" "$(venv_
 [[ $python != "$venv/bin/python" ]] || is_shared || unset PYTHONPATH
 
 # -P keeps the current folder off the module path and PYTHONPATH puts this one first, also in processes the pipeline
-# starts. exec: signals reach the pipeline, its exit code is the answer.
-export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
+# starts. exec: signals reach the pipeline, its exit code is the answer. glibc reads its tunables at start only; huge
+# pages for the tensors of each step save their page faults: training on a CPU 10 to 30 % faster.
+export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}" GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}
 if [[ ${1-} == test ]]; then
   shift
   cd -- "$here"
