@@ -1,69 +1,83 @@
-"""What a contest's CSV must look like: header, ids, order and label texts, from a sample or from the file names."""
+"""What a contest's CSV must look like: header, ids, order and labels, from a sample or from the file names."""
 
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
+from pipeline.data.contest_folders import join
+from pipeline.data.match_ids import listed, match_ids, number, repeated
+from pipeline.data.source import Source
 from pipeline.errors import RequestError
 
+SAMPLE_FILES = ("sample_submission.csv", "sampleSubmission.csv")  # Kaggle's name today and of old
 DEFAULT_HEADER = ("Id", "label")
-MOST_LISTED = 10
-INTEGER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
 class SubmissionFormat:
-    """The lines of the CSV: line i has ids[i] and the label text of testing record rows[i]."""
+    """The lines of the CSV: line i has ids[i] and the answer for testing record rows[i].
 
-    header: tuple[str, str]
+    The answer is the text of the most probable class, or, where `columns` says which class each further column of the
+    header is, the probability of each.
+    """
+
+    header: tuple[str, ...]
     ids: tuple[str, ...]
     rows: tuple[int, ...]
     labels: tuple[str, ...]  # the text of each class
+    columns: tuple[int, ...] = ()
 
 
-def format_without_sample(files: Sequence[str], labels: Sequence[str]) -> SubmissionFormat:
-    """`Id,label` by stem: integers (0001.jpg is 1) in numeric order when all are, else texts in text order.
+def find_sample(source: Source, root: str) -> str | None:
+    """Find the sample of the contest in `root`."""
+    names = set(source.names())
+    return next((join(root, name) for name in SAMPLE_FILES if join(root, name) in names), None)
 
-    files: the testing records' files, in record order. Raises RequestError when two files give one integer.
+
+def format_without_sample(files: Sequence[str], labels: Sequence[str], *, plain_ids: bool) -> SubmissionFormat:
+    """`Id,label`; with plain_ids by stem, as integers (0001.jpg is 1) when all are, else by file name.
+
+    In numeric order when all ids are integers, else in text order. files: the testing records' files, in record
+    order. Raises RequestError when two files give one id.
     """
-    stems = [PurePosixPath(file).stem for file in files]
-    if not all(map(INTEGER.fullmatch, stems)):
-        rows = sorted(range(len(stems)), key=lambda row: stems[row])
-        return SubmissionFormat(DEFAULT_HEADER, tuple(stems[row] for row in rows), tuple(rows), tuple(labels))
-    numbers = [int(stem) for stem in stems]
-    rows = sorted(range(len(numbers)), key=lambda row: numbers[row])
+    names = [PurePosixPath(file).stem if plain_ids else PurePosixPath(file).name for file in files]
+    numbers = [number(name) for name in names]
+    ids = [text for text in numbers if text is not None]
+    if len(ids) == len(names):
+        rows = sorted(range(len(ids)), key=lambda row: int(ids[row]))
+    else:
+        ids = names
+        rows = sorted(range(len(ids)), key=lambda row: ids[row])
     for row, following in pairwise(rows):
-        if numbers[row] == numbers[following]:
+        if ids[row] == ids[following]:
             raise RequestError(
-                f"{files[row]} and {files[following]} both give Id {numbers[row]}; expected one image per Id"
+                f"{files[row]} and {files[following]} both give Id {ids[row]}; expected one image per Id"
             )
-    return SubmissionFormat(DEFAULT_HEADER, tuple(str(numbers[row]) for row in rows), tuple(rows), tuple(labels))
+    return SubmissionFormat(DEFAULT_HEADER, tuple(ids[row] for row in rows), tuple(rows), tuple(labels))
 
 
 def format_from_sample(content: bytes, where: str, files: Sequence[str], labels: Sequence[str]) -> SubmissionFormat:
     """Take the sample's own header, ids (as text) and order, each id matched to the file that it names.
 
+    Two columns ask for a label; more ask for probabilities, one column per class, in any order.
     content: the sample's bytes; where: its name for messages; files: the testing records' files, in record order.
-    Raises RequestError when it is no table of two columns, or when its ids and the files are not one to one.
+    Raises RequestError when it has other columns, or when its ids and the files are not one to one.
     """
     table = read_table(content, where)
     _, header = table[0]
-    if len(header) > 2:
-        raise RequestError(
-            f"{where}: found {len(header)} columns, expected 2 (id and label); "
-            "probability columns are not supported yet"
-        )
+    if len(header) < 2:
+        raise RequestError(f"{where}, line 1: found {len(header)} columns, expected an id and a label or classes")
     for line, cells in table:
-        if len(cells) != 2:
-            raise RequestError(f"{where}, line {line}: found {len(cells)} columns, expected 2 (id and label)")
+        if len(cells) != len(header):
+            raise RequestError(f"{where}, line {line}: found {len(cells)} columns, expected {len(header)}")
+    columns = _class_columns(header[1:], labels, where) if len(header) > 2 else ()
     ids = [cells[0] for _, cells in table[1:]]
     rows = _match(ids, files, where)
-    return SubmissionFormat((header[0], header[1]), tuple(ids), tuple(rows), tuple(labels))
+    return SubmissionFormat(tuple(header), tuple(ids), tuple(rows), tuple(labels), columns)
 
 
 def read_table(content: bytes, where: str) -> list[tuple[int, list[str]]]:
@@ -78,40 +92,35 @@ def read_table(content: bytes, where: str) -> list[tuple[int, list[str]]]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise RequestError(f"{where} is not a CSV in UTF-8 ({error})") from error
     if not table:
-        raise RequestError(f"{where} is empty, expected a header and one line per testing image")
+        raise RequestError(f"{where} is empty, expected a header and one line per image")
     return table
 
 
-def listed(items: Sequence[str]) -> str:
-    """`3 (a, b, c)`: the count and at most the first ten."""
-    more = ", ..." if len(items) > MOST_LISTED else ""
-    return f"{len(items)} ({', '.join(items[:MOST_LISTED])}{more})"
+def _class_columns(names: Sequence[str], labels: Sequence[str], where: str) -> tuple[int, ...]:
+    """Index of each column's class."""
+    problems = {
+        "columns repeated": repeated(names),
+        "columns without a training image": [name for name in names if name not in labels],
+        "classes without a column": [label for label in labels if label not in names],
+    }
+    found = "; ".join(f"{problem}: {listed(items)}" for problem, items in problems.items() if items)
+    if found:
+        raise RequestError(f"{where}: {found}; expected the id and one column per class, or the id and a label")
+    index = {label: position for position, label in enumerate(labels)}
+    return tuple(index[name] for name in names)
 
 
 def _match(ids: Sequence[str], files: Sequence[str], where: str) -> list[int]:
-    """Row of each id: by exact file name, else by exact stem, else by equal integer; one to one or RequestError."""
-    names = [PurePosixPath(file) for file in files]
-    by_text = {name.stem: row for row, name in enumerate(names)} | {name.name: row for row, name in enumerate(names)}
-    by_number = _rows_by_number([name.stem for name in names])
-    matched = [by_text.get(id_, by_number.get(_number(id_), -1)) for id_ in ids]
+    """Row of the file that each id names; one to one or RequestError."""
+    matched = match_ids(ids, files)
     uses = Counter(matched)
-    repeated = list(dict.fromkeys(id_ for id_, row in zip(ids, matched, strict=True) if row >= 0 and uses[row] > 1))
-    without_image = [id_ for id_, row in zip(ids, matched, strict=True) if row < 0]
-    without_id = [name.name for row, name in enumerate(names) if row not in uses]
-    problems = {"ids repeated": repeated, "ids without a testing image": without_image}
-    problems["testing images without an id"] = without_id
-    found = "; ".join(f"{problem}: {listed(items)}" for problem, items in problems.items() if items)
+    names = [PurePosixPath(file).name for file in files]
+    problems = {
+        "ids repeated": dict.fromkeys(id_ for id_, row in zip(ids, matched, strict=True) if row >= 0 and uses[row] > 1),
+        "ids without a testing image": [id_ for id_, row in zip(ids, matched, strict=True) if row < 0],
+        "testing images without an id": [name for row, name in enumerate(names) if row not in uses],
+    }
+    found = "; ".join(f"{problem}: {listed(list(items))}" for problem, items in problems.items() if items)
     if found:
         raise RequestError(f"{where}: {found}; expected each testing image once, by file name, stem or number")
     return matched
-
-
-def _number(text: str) -> int | None:
-    return int(text) if INTEGER.fullmatch(text) else None
-
-
-def _rows_by_number(stems: Sequence[str]) -> dict[int | None, int]:
-    """Row of each number that one stem alone has: 1 does not say which of 1.jpg and 0001.jpg is meant."""
-    numbers = [_number(stem) for stem in stems]
-    counts = Counter(numbers)
-    return {number: row for row, number in enumerate(numbers) if number is not None and counts[number] == 1}

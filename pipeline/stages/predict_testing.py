@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.console import progress, say
-from pipeline.data.contest import read_submission_format, read_testing
+from pipeline.data.contest import read_testing
 from pipeline.data.contest_file import load_contest
 from pipeline.data.images import decode_images
 from pipeline.data.source import open_source
@@ -46,16 +46,15 @@ def predict_folder(packed_file: Path, data: Path, out: Path, workers: int) -> in
     _check_out(out)
     packed = load_packed(packed_file)
     source = open_source(data)
-    testing = read_testing(source)
-    submission = read_submission_format(source, testing, packed.header.classes)
+    files, submission = read_testing(source, packed.header.classes)
     size = packed.header.image_size
-    images_NHWC = np.empty((len(testing), size, size, 3), np.uint8)
-    with progress("decoding", len(testing)) as on_done:
-        decode_images(source, [record.file for record in testing], size, images_NHWC, workers=workers, on_done=on_done)
+    images_NHWC = np.empty((len(files), size, size, 3), np.uint8)
+    with progress("decoding", len(files)) as on_done:
+        decode_images(source, files, size, images_NHWC, workers=workers, on_done=on_done)
     from pipeline.learning.inference import predict_with_packed
 
-    write_submission(out, submission, predict_with_packed(packed, images_NHWC).argmax(1))
-    return len(testing)
+    write_submission(out, submission, predict_with_packed(packed, images_NHWC))
+    return len(files)
 
 
 def load_packed(path: Path) -> "PackedStudent":
@@ -88,8 +87,8 @@ def _predict_run(job: Job, packed_file: Path) -> dict[str, Any]:
     images_NHWC = np.load(job.run.clean("testing"), mmap_mode="r")
     log_probs_NC = predict_with_packed(load_packed(packed_file), images_NHWC)
     ensemble_NC = load_soft_labels(job.run.soft_labels).log_probs_VNC["testing"][0].float().numpy()
-    write_submission(job.run.predictions, facts.submission, log_probs_NC.argmax(1))
-    write_submission(job.run.teacher_predictions, facts.submission, ensemble_NC.argmax(1))
+    write_submission(job.run.predictions, facts.submission, log_probs_NC)
+    write_submission(job.run.teacher_predictions, facts.submission, ensemble_NC)
     agreed = agreement(log_probs_NC, ensemble_NC)
     say(f"predict: {len(images_NHWC)} test images, student and ensemble agree on {agreed:.2%}")
     return {"testing_agreement": agreed, "images": len(images_NHWC)}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.contest import Contest, read_contest, read_submission_format, read_testing
+from pipeline.data.contest import Contest, read_contest, read_testing
 from pipeline.data.images import decode_images
 from pipeline.data.source import open_source
 from pipeline.errors import RequestError
@@ -113,7 +113,7 @@ def test_training_too_deep(tmp_path: Path):
 
 def test_two_contests_in_one_folder(tmp_path: Path):
     names = [f"{root}/{name}" for root in ("a", "b") for name in TRAINING + TESTING]
-    refused(make(tmp_path, names), r"training folders in 2 \(a, b\); expected one contest")
+    refused(make(tmp_path, names), r"found 2 \(a/training, b/training\); expected one contest")
 
 
 @pytest.mark.parametrize("split", ["training", "validation", "testing"])
@@ -201,8 +201,9 @@ def test_sample_ids_stay_text(tmp_path: Path):
 @pytest.mark.parametrize(
     ("sample", "message"),
     [
-        ("Id,a,b,c\n1,0,0,1\n", "found 4 columns, expected 2 .* probability columns are not supported yet"),
-        ("Id\n1\n", "line 1: found 1 columns, expected 2"),
+        ("Id,a,b,c\n1,0,0,1\n", r"columns without a training image: 3 \(a, b, c\); classes without a column: 3 \("),
+        ("Id,0,2,10,2\n1,0,0,1,0\n", r"columns repeated: 1 \(2\); expected the id and one column per class"),
+        ("Id\n1\n", "line 1: found 1 columns, expected an id and a label or classes"),
         ("Id,Label\n0,0\n1,0,0\n", "line 3: found 3 columns, expected 2"),
         ("", "sample_submission.csv is empty"),
         ("\n\r\n", "sample_submission.csv is empty"),
@@ -224,19 +225,21 @@ def test_sample_problems_are_listed_up_to_ten(tmp_path: Path):
     refused(make(tmp_path, TRAINING + TESTING, sample), rf"testing image: 12 \({listed}, \.\.\.\); testing .*: 4 \(")
 
 
-@pytest.mark.parametrize("folder", ["", "testing/", "test/", "shots/", "shots/test/", "a/b/"])
+@pytest.mark.parametrize("folder", ["", "testing/", "test/", "test_images/", "shots/", "shots/test/", "a/b/"])
 def test_read_testing_alone(tmp_path: Path, folder: str):
     source = open_source(make(tmp_path, [f"{folder}{n}.jpg" for n in (2, 10)]))
-    testing = read_testing(source)
-    assert [(r.id, r.file, r.label) for r in testing] == [("10", f"{folder}10.jpg", -1), ("2", f"{folder}2.jpg", -1)]
-    assert read_submission_format(source, testing, ["x", "y"]).ids == ("2", "10")
+    files, submission = read_testing(source, ["0", "1"])
+    assert files == (f"{folder}10.jpg", f"{folder}2.jpg")
+    assert (submission.ids, submission.rows) == (("2", "10"), (1, 0))
+    assert read_testing(source, ["cat", "dog"])[1].ids == ("10.jpg", "2.jpg")
 
 
 def test_read_testing_of_a_contest_is_its_testing_split(tmp_path: Path):
     source = open_source(make(tmp_path, TRAINING + TESTING, "Id,Label\n10,0\n2,0\n1,0\n0,0\n"))
     contest = read_contest(source, validation_fraction=0.25, seed=0)
-    assert read_testing(source) == contest.splits["testing"]
-    assert read_submission_format(source, read_testing(source), contest.classes) == contest.submission
+    files, submission = read_testing(source, contest.classes)
+    assert list(files) == [record.file for record in contest.splits["testing"]]
+    assert submission == contest.submission
 
 
 @pytest.mark.parametrize("names", [["readme.png.txt"], ["training/0_1.jpg"], ["a/x.jpg", "b/y.jpg"]])
@@ -245,7 +248,7 @@ def test_read_testing_without_images(tmp_path: Path, names: list[str]):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(RequestError, match="has no test images; looked for testing/, test/ and images at its top"):
-        read_testing(open_source(tmp_path))
+        read_testing(open_source(tmp_path), ["0", "1"])
 
 
 @pytest.mark.skipif(FOOD11_DATA is None, reason="FOOD11_DATA names no contest")

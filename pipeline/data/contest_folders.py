@@ -1,0 +1,108 @@
+"""Where things lie in a contest's folder or zip: its root, its splits' folders, the images in them."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from pipeline.data.match_ids import listed
+from pipeline.data.source import Source
+from pipeline.errors import RequestError
+
+IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+DEEPEST_ROOT = 2  # folders around the contest: food11.zip holds food11/training
+TRAINING_FOLDERS = ("training", "train")
+VALIDATION_FOLDERS = ("validation", "valid", "val")
+TESTING_FOLDERS = ("testing", "test", "test_images")
+SPLIT_FOLDERS = TRAINING_FOLDERS + VALIDATION_FOLDERS + TESTING_FOLDERS
+
+
+def find_root(source: Source, inside: Sequence[str], among: Sequence[str]) -> str | None:
+    """Find the folder ("" is the top) that holds one of the names `inside`, out of all paths `among`.
+
+    The shallowest, at most DEEPEST_ROOT deep; None when there is none, RequestError when two are equally deep.
+    """
+    roots = {parent(path) for path in among if base(path) in inside and _depth(parent(path)) <= DEEPEST_ROOT}
+    shallowest = [root for root in sorted(roots) if _depth(root) == min(map(_depth, roots))]
+    if len(shallowest) > 1:
+        found = [path for path in among if base(path) in inside and parent(path) in shallowest]
+        raise RequestError(f"{source.path}: found {listed(found)}; expected one contest")
+    return shallowest[0] if shallowest else None
+
+
+def find_folder(source: Source, root: str, names: Sequence[str]) -> str | None:
+    """Find the one folder of these names in `root`; a folder that holds nothing but its own name is gone into.
+
+    test/test/*.jpg is what unpacking test.zip into test/ makes. Raises RequestError when two of the names are there.
+    """
+    folders = set(source.folders())
+    found = [join(root, name) for name in names if join(root, name) in folders]
+    if len(found) > 1:
+        raise RequestError(f"{source.path}: found {' and '.join(found)}; expected one of them")
+    if not found:
+        return None
+    folder = found[0]
+    while join(folder, base(folder)) in folders and not images_in(source, folder):
+        folder = join(folder, base(folder))
+    return folder
+
+
+def images_in(source: Source, folder: str) -> list[str]:
+    """Image files directly in a folder, sorted."""
+    return [name for name in source.names() if parent(name) == folder and is_image(name)]
+
+
+def images_below(source: Source, folder: str) -> list[str]:
+    """Image files in a folder and in its folders, sorted."""
+    inside = f"{folder}/" if folder else ""
+    return [name for name in source.names() if name.startswith(inside) and is_image(name)]
+
+
+def images_of_split(source: Source, folder: str) -> list[str]:
+    """Image files directly in a split's folder; RequestError when it is missing or has none."""
+    where = f"{source.path}/{folder}"
+    if folder and folder not in source.folders():
+        raise RequestError(f"{where} does not exist, expected a folder of images")
+    images = images_in(source, folder)
+    if not images:
+        raise no_images(source, folder)
+    return images
+
+
+def no_images(source: Source, folder: str) -> RequestError:
+    """Return the refusal of a folder that should hold images."""
+    extensions = ", ".join(sorted(IMAGE_EXTENSIONS))
+    return RequestError(f"{source.path}/{folder} holds no images, expected {extensions} directly in it")
+
+
+def top_folder(source: Source) -> str:
+    """Find the top, or the folder inside when the top holds nothing but one (a zip made of a folder)."""
+    top = ""
+    for _ in range(DEEPEST_ROOT):
+        inside = [name for name in source.names() + source.folders() if parent(name) == top]
+        if len(inside) != 1 or inside[0] in source.names() or base(inside[0]) in SPLIT_FOLDERS:
+            break
+        top = inside[0]
+    return top
+
+
+def is_image(name: str) -> bool:
+    """Whether the extension is that of an image."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_EXTENSIONS
+
+
+def parent(name: str) -> str:
+    """Return the folder of a path, "" for the top."""
+    return name.rpartition("/")[0]
+
+
+def base(name: str) -> str:
+    """Return the last part of a path."""
+    return name.rpartition("/")[2]
+
+
+def join(folder: str, name: str) -> str:
+    """Return the path of `name` in `folder`, "" being the top."""
+    return f"{folder}/{name}" if folder else name
+
+
+def _depth(folder: str) -> int:
+    return len(PurePosixPath(folder).parts)

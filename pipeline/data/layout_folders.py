@@ -1,0 +1,64 @@
+"""Layout 2, a folder per class: train/<class>/*, val/<class>/* and test/*; the class is the folder's name."""
+
+from pipeline.data.contest_folders import (
+    TRAINING_FOLDERS,
+    VALIDATION_FOLDERS,
+    base,
+    find_folder,
+    images_below,
+    images_in,
+    no_images,
+    parent,
+)
+from pipeline.data.contest_parts import ContestParts, testing_files
+from pipeline.data.match_ids import listed
+from pipeline.data.source import Source
+from pipeline.errors import RequestError
+
+
+def has_class_folders(source: Source, root: str) -> bool:
+    """Whether training images lie in folders of the training folder.
+
+    Raises RequestError when they lie there and directly in it too: those would have no label.
+    """
+    training = find_folder(source, root, TRAINING_FOLDERS)
+    if training is None:
+        return False
+    direct, below = images_in(source, training), images_below(source, training)
+    if direct and len(below) > len(direct):
+        raise RequestError(
+            f"{source.path}/{training}: found images directly in it: {listed([base(file) for file in direct])}, and "
+            "others in folders; expected all of them in one folder per class, or none"
+        )
+    return bool(below) and not direct
+
+
+def read_class_folders(source: Source, root: str) -> ContestParts:
+    """Read the contest in `root`. Raises RequestError for images without a class and for classes without images."""
+    training = find_folder(source, root, TRAINING_FOLDERS)
+    assert training is not None, "has_class_folders has found it"
+    validation = find_folder(source, root, VALIDATION_FOLDERS)
+    return ContestParts(
+        _labels(source, training),
+        None if validation is None else _labels(source, validation),
+        testing_files(source, root),
+        plain_ids=False,
+    )
+
+
+def _labels(source: Source, folder: str) -> dict[str, str]:
+    """{file: name of its class folder}; a class folder may hold folders of its own."""
+    direct = images_in(source, folder)
+    if direct:
+        names = listed([base(file) for file in direct])
+        raise RequestError(f"{source.path}/{folder}: images without a label: {names}; expected one folder per class")
+    labels = {file: file[len(folder) + 1 :].partition("/")[0] for file in images_below(source, folder)}
+    if not labels:
+        raise no_images(source, folder)
+    folders = {base(name) for name in source.folders() if parent(name) == folder}
+    empty = sorted(folders - set(labels.values()))
+    if empty:
+        raise RequestError(
+            f"{source.path}/{folder}: classes without an image: {listed(empty)}; expected at least one image per class"
+        )
+    return labels

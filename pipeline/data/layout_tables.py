@@ -1,0 +1,144 @@
+"""Layout 3, Kaggle's tables: train.csv names images and labels, test images lie in test/ or are what is left.
+
+The column of the images is the one whose cells name files. The label is the column that sample_submission.csv asks
+for, else the only other one, else the one that is called so; with one column per class it may be one-hot.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pipeline.data.contest_folders import TESTING_FOLDERS, find_folder, images_below, join, parent
+from pipeline.data.contest_parts import ContestParts, testing_files
+from pipeline.data.match_ids import listed, match_ids, repeated
+from pipeline.data.source import Source
+from pipeline.data.submission_format import find_sample, read_table
+from pipeline.errors import RequestError
+
+TRAINING_TABLES = ("train.csv", "training.csv", "train_labels.csv", "trainLabels.csv")
+LABEL_COLUMNS = ("label", "labels", "class", "target", "category")
+
+Columns = dict[str, list[str]]  # cells by column name, in the order of the file
+
+
+def read_tables(source: Source, root: str) -> ContestParts:
+    """Read the contest in `root`.
+
+    Raises RequestError for a table that does not say which image has which label, an image that is missing, named
+    twice or without a label.
+    """
+    columns, where = _read_columns(source, root)
+    test_folder = find_folder(source, root, TESTING_FOLDERS)
+    testing = () if test_folder is None else testing_files(source, root)
+    images = [file for file in images_below(source, root) if not _inside(file, test_folder)]
+    id_column, rows = _image_column(columns, images, where)
+    texts = _labels(columns, id_column, _sample_header(source, root), where)
+    labels = {images[row]: text for row, text in sorted(zip(rows, texts, strict=True))}
+    unlabelled = [file for file in images if file not in labels]
+    if test_folder is None:
+        return ContestParts(labels, None, _left_over(source, root, unlabelled), plain_ids=False)
+    _refuse_unlabelled(unlabelled, labels, where)
+    return ContestParts(labels, None, testing, plain_ids=False)
+
+
+def _read_columns(source: Source, root: str) -> tuple[Columns, str]:
+    names = [join(root, name) for name in TRAINING_TABLES if join(root, name) in source.names()]
+    if len(names) > 1:
+        raise RequestError(f"{source.path}: found {' and '.join(names)}; expected one of them")
+    where = f"{source.path}/{names[0]}"
+    (_, header), *lines = read_table(source.read(names[0]), where)
+    if repeated(header):
+        raise RequestError(f"{where}: columns repeated: {listed(repeated(header))}; expected different names")
+    for line, cells in lines:
+        if len(cells) != len(header):
+            raise RequestError(f"{where}, line {line}: found {len(cells)} columns, expected {len(header)}")
+    if not lines:
+        raise RequestError(f"{where} has a header alone, expected one line per training image")
+    return dict(zip(header, map(list, zip(*(cells for _, cells in lines), strict=True)), strict=True)), where
+
+
+def _image_column(columns: Columns, images: Sequence[str], where: str) -> tuple[str, list[int]]:
+    """Name of the column that names images, and the image's row in `images` for each of its cells."""
+    matches = {name: match_ids(cells, images) for name, cells in columns.items()}
+    found = {name: len(set(rows) - {-1}) for name, rows in matches.items()}
+    name = max(found, key=lambda column: found[column])  # the first of equals
+    if not found[name]:
+        raise RequestError(f"{where}: no column names the images; found columns {', '.join(columns)}")
+    cells, rows = columns[name], matches[name]
+    missing = [cell for cell, row in zip(cells, rows, strict=True) if row < 0]
+    if missing:
+        raise RequestError(f"{where}: {name} without an image of its own: {listed(missing)}; expected one image each")
+    uses = Counter(rows)
+    twice = list(dict.fromkeys(cell for cell, row in zip(cells, rows, strict=True) if uses[row] > 1))
+    if twice:
+        raise RequestError(f"{where}: {name} repeated: {listed(twice)}; expected one line and one label per image")
+    return name, rows
+
+
+def _labels(columns: Columns, id_column: str, sample_header: Sequence[str], where: str) -> list[str]:
+    """The text of the class of each line."""
+    others = [name for name in columns if name != id_column]
+    asked = list(sample_header[1:])
+    if len(asked) > 1 and set(asked) <= set(others):
+        return _one_hot_labels(columns, id_column, asked, where)
+    name = _label_column(columns, others, asked, where)
+    empty = [cell for cell, label in zip(columns[id_column], columns[name], strict=True) if not label.strip()]
+    if empty:
+        raise RequestError(f"{where}: images without a label: {listed(empty)}; expected {name} in every line")
+    return columns[name]
+
+
+def _label_column(columns: Columns, others: Sequence[str], asked: Sequence[str], where: str) -> str:
+    choices = [name for name in others if [name] == asked]
+    choices = choices or [name for name in others if len(asked) > 1 and set(columns[name]) == set(asked)]
+    choices = choices or (list(others) if len(others) == 1 else [])
+    choices = choices or [name for name in others if name.lower() in LABEL_COLUMNS]
+    if len(choices) != 1:
+        raise RequestError(
+            f"{where}: which column is the label? found {', '.join(columns)}; "
+            f"expected one called as in sample_submission.csv, or one of {', '.join(LABEL_COLUMNS)}"
+        )
+    return choices[0]
+
+
+def _one_hot_labels(columns: Columns, id_column: str, classes: Sequence[str], where: str) -> list[str]:
+    lines = zip(columns[id_column], *(columns[name] for name in classes), strict=True)
+    labels = []
+    for image, *cells in lines:
+        hot = [name for name, cell in zip(classes, cells, strict=True) if _is_one(cell)]
+        if len(hot) != 1:
+            raise RequestError(f"{where}: {image} has {len(hot)} classes ({', '.join(hot)}), expected exactly one 1")
+        labels.append(hot[0])
+    return labels
+
+
+def _is_one(cell: str) -> bool:
+    return cell.strip() in ("1", "1.0")
+
+
+def _sample_header(source: Source, root: str) -> list[str]:
+    sample = find_sample(source, root)
+    return [] if sample is None else read_table(source.read(sample), f"{source.path}/{sample}")[0][1]
+
+
+def _left_over(source: Source, root: str, files: Sequence[str]) -> tuple[str, ...]:
+    """Without a test folder the test images are those that the sample names; its ids and they must be one to one."""
+    if find_sample(source, root) is None:
+        missing = join(root, TESTING_FOLDERS[1])
+        raise RequestError(
+            f"{source.path}: found neither {missing}/ nor a sample_submission.csv that names test images"
+        )
+    if not files:
+        raise RequestError(f"{source.path}: every image has a label, expected test images too")
+    return tuple(files)
+
+
+def _refuse_unlabelled(files: Sequence[str], labels: dict[str, str], where: str) -> None:
+    """Images beside labelled ones must have a label; folders without any (masks, other sizes) are not training."""
+    folders = {parent(file) for file in labels}
+    forgotten = [file for file in files if parent(file) in folders]
+    if forgotten:
+        raise RequestError(f"{where}: images without a line: {listed(forgotten)}; expected a label for each")
+
+
+def _inside(file: str, folder: str | None) -> bool:
+    return folder is not None and file.startswith(f"{folder}/")

@@ -1,0 +1,269 @@
+"""Layouts 2 (a folder per class) and 3 (Kaggle's tables), as their owners write them, and what is wrong with them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from pipeline.data.contest import Contest, read_contest, read_testing
+from pipeline.data.source import open_source
+from pipeline.errors import RequestError
+
+CATS_AND_DOGS = [f"train/{name}/{n}.jpg" for name in ("dog", "cat") for n in range(4)]
+SHOTS = ["test/0010.jpg", "test/2.png", "test/NA.jpg"]
+PICTURES = [f"train/{n:03d}.jpg" for n in range(8)]
+TABLE = "image,label,source\n" + "".join(f"{n:03d},{('cat', 'dog')[n % 2]},web\n" for n in range(8))
+
+
+def make(top: Path, names: Iterable[str], **tables: str) -> Path:
+    for name in names:
+        path = top / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not read here")
+    for name, text in tables.items():
+        (top / f"{name}.csv").write_text(text)
+    return top
+
+
+def read(path: Path) -> Contest:
+    return read_contest(open_source(path), validation_fraction=0.25, seed=0)
+
+
+def labels(contest: Contest, split: str) -> dict[str, str]:
+    return {record.file: contest.classes[record.label] for record in contest.splits[split]}
+
+
+def refused(path: Path, message: str) -> None:
+    with pytest.raises(RequestError, match=message) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("training", ["train", "training"])
+@pytest.mark.parametrize("validation", ["val", "valid", "validation"])
+@pytest.mark.parametrize("testing", ["test", "testing", "test_images"])
+def test_folder_per_class(tmp_path: Path, training: str, validation: str, testing: str):
+    names = [f"{training}/dog/1.jpg", f"{training}/cat/1.jpg", f"{training}/cat/old/2.jpg"]
+    names += [f"{validation}/cat/9.jpg", f"{validation}/dog/9.jpg", f"{testing}/0010.jpg", f"{testing}/2.png"]
+    contest = read(make(tmp_path / "pets", names))
+    assert (contest.name, contest.classes, contest.validation_made) == ("pets", ("cat", "dog"), False)
+    expected = {f"{training}/cat/1.jpg": "cat", f"{training}/cat/old/2.jpg": "cat", f"{training}/dog/1.jpg": "dog"}
+    assert labels(contest, "training") == expected
+    assert labels(contest, "validation") == {f"{validation}/cat/9.jpg": "cat", f"{validation}/dog/9.jpg": "dog"}
+    assert [record.file for record in contest.splits["testing"]] == [f"{testing}/0010.jpg", f"{testing}/2.png"]
+    assert contest.submission.header == ("Id", "label")
+    assert contest.submission.ids == ("0010.jpg", "2.png")
+    assert contest.submission.labels == ("cat", "dog")
+
+
+def test_ids_are_those_of_the_contest_wherever_it_lies(tmp_path: Path):
+    plain, nested = make(tmp_path / "a", CATS_AND_DOGS + SHOTS), make(tmp_path / "b" / "c", CATS_AND_DOGS + SHOTS)
+    ids = [record.id for record in read(plain).splits["training"]]
+    assert ids[0].startswith("train/")
+    assert len(set(ids)) == len(ids)
+    assert ids == [record.id for record in read(nested.parent).splits["training"]]
+
+
+def test_class_folders_that_are_numbers_are_in_numeric_order(tmp_path: Path):
+    names = [f"train/{label}/{n}.jpg" for label in (10, 9, 0) for n in range(2)]
+    assert read(make(tmp_path, names + SHOTS)).classes == ("0", "9", "10")
+
+
+def test_what_unpacking_into_a_folder_of_that_name_makes(tmp_path: Path):
+    names = [f"train/{name}" for name in CATS_AND_DOGS]
+    contest = read(make(tmp_path, [*names, "test/test/1.jpg", "test/test/2.jpg"]))
+    assert contest.classes == ("cat", "dog")
+    assert contest.submission.ids == ("1.jpg", "2.jpg")
+
+
+def test_test_images_in_the_only_folder_of_test(tmp_path: Path):
+    contest = read(make(tmp_path, [*CATS_AND_DOGS, "test/unknown/1.jpg"]))
+    assert [record.file for record in contest.splits["testing"]] == ["test/unknown/1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train/7.jpg"], r"train: found images directly in it: 1 \(7\.jpg\), and others in folders; expected all"),
+        (["val/7.jpg"], r"val: images without a label: 1 \(7\.jpg\); expected one folder per class"),
+        (
+            ["train/cow/readme.txt"],
+            r"train: classes without an image: 1 \(cow\); expected at least one image",
+        ),
+        (["val/cat/1.jpg"], r"classes without a validation image: 1 \(dog\); expected at least one of each"),
+        (["val/cat/1.jpg", "val/dog/1.jpg", "val/cow/1.jpg"], r"val/cow/1\.jpg: found class cow, expected one that"),
+        (["val/readme.txt"], r"val holds no images"),
+        (["val/cat/1.jpg", "valid/cat/1.jpg"], "found valid and val; expected one of them"),
+        (["training/cat/1.jpg"], "found training and train; expected one of them"),
+        (["testing/1.jpg"], "found testing and test; expected one of them"),
+        (["train/cow/1.jpg"], r"classes with a single training image: 1 \(cow\); expected at least 2 per class"),
+    ],
+)
+def test_what_is_wrong_with_class_folders(tmp_path: Path, names: list[str], message: str):
+    refused(make(tmp_path, CATS_AND_DOGS + SHOTS + names), message)
+
+
+def test_one_class_folder(tmp_path: Path):
+    refused(make(tmp_path, ["train/cat/1.jpg", "train/cat/2.jpg", *SHOTS]), "all training images have label cat")
+
+
+@pytest.mark.parametrize("names", [["test/readme.txt"], ["test/a/1.jpg", "test/b/2.jpg"]])
+def test_no_test_images(tmp_path: Path, names: list[str]):
+    refused(make(tmp_path, CATS_AND_DOGS + names), "test holds no images")
+
+
+def test_no_test_folder(tmp_path: Path):
+    refused(make(tmp_path, CATS_AND_DOGS), "testing does not exist")
+
+
+@pytest.mark.parametrize("name", ["train", "training", "train_labels", "trainLabels"])
+def test_kaggle_tables(tmp_path: Path, name: str):
+    sample = "image,label\n2,cat\nNA,cat\n0010,cat\n"
+    contest = read(make(tmp_path / "pets", PICTURES + SHOTS, **{name: TABLE, "sample_submission": sample}))
+    assert (contest.name, contest.classes, contest.validation_made) == ("pets", ("cat", "dog"), True)
+    found = labels(contest, "training") | labels(contest, "validation")
+    assert found == {f"train/{n:03d}.jpg": ("cat", "dog")[n % 2] for n in range(8)}
+    assert contest.submission.header == ("image", "label")
+    assert contest.submission.ids == ("2", "NA", "0010")
+    files = [record.file for record in contest.splits["testing"]]
+    assert [files[row] for row in contest.submission.rows] == ["test/2.png", "test/NA.jpg", "test/0010.jpg"]
+
+
+def test_table_without_a_sample(tmp_path: Path):
+    contest = read(make(tmp_path, PICTURES + SHOTS, train=TABLE))
+    assert (contest.submission.header, contest.submission.ids) == (("Id", "label"), ("0010.jpg", "2.png", "NA.jpg"))
+
+
+def test_table_and_old_sample_name(tmp_path: Path):
+    sample = "picture,label\nNA.jpg,x\n0010.jpg,x\n2.png,x\n"
+    contest = read(make(tmp_path, PICTURES + SHOTS, train=TABLE, sampleSubmission=sample))
+    assert (contest.submission.header, contest.submission.ids[0]) == (("picture", "label"), "NA.jpg")
+
+
+@pytest.mark.parametrize(
+    ("header", "sample", "message"),
+    [
+        ("image,breed", "", ""),  # the only other one
+        ("image,breed,fold", "id,breed\n", ""),  # the one that the sample asks for
+        ("image,fold,Label", "", ""),  # the one that is called so
+        ("image,breed,fold", "", r"which column is the label\? found image, breed, fold; expected one called as in"),
+        ("image,label,target", "", r"which column is the label\? found image, label, target;"),
+    ],
+)
+def test_the_column_of_the_labels(tmp_path: Path, header: str, sample: str, message: str):
+    columns = header.split(",")
+    index = next(i for i, name in enumerate(columns) if name.lower() in ("breed", "label"))
+    lines = [[f"{n:03d}.jpg", *["5"] * (len(columns) - 1)] for n in range(8)]
+    for n, line in enumerate(lines):
+        line[index] = ("cat", "dog")[n % 2]
+    table = "\n".join([header, *map(",".join, lines)])
+    tables = {"train": table} | ({"sample_submission": f"{sample}0010,x\n2,x\nNA,x\n"} if sample else {})
+    path = make(tmp_path, PICTURES + SHOTS, **tables)
+    if message:
+        refused(path, message)
+        return
+    contest = read(path)
+    assert labels(contest, "training") | labels(contest, "validation") == {
+        f"train/{n:03d}.jpg": ("cat", "dog")[n % 2] for n in range(8)
+    }
+
+
+def test_labels_that_are_numbers_are_not_taken_for_images(tmp_path: Path):
+    table = "label,id\n" + "".join(f"{n % 2},{n}\n" for n in range(8))
+    contest = read(make(tmp_path, PICTURES + SHOTS, train=table))
+    assert contest.classes == ("0", "1")
+    assert labels(contest, "training") | labels(contest, "validation") == {
+        f"train/{n:03d}.jpg": str(n % 2) for n in range(8)
+    }
+
+
+def test_one_column_per_class(tmp_path: Path):
+    sample = "id,dog,cat\nNA,0.5,0.5\n2,0.5,0.5\n0010,0.5,0.5\n"
+    contest = read(make(tmp_path, PICTURES + SHOTS, train=TABLE, sample_submission=sample))
+    assert contest.submission.header == ("id", "dog", "cat")
+    assert (contest.classes, contest.submission.columns) == (("cat", "dog"), (1, 0))
+
+
+def test_one_hot_labels(tmp_path: Path):
+    table = "id,fold,rust,scab\n" + "".join(f"{n:03d},1,{n % 2},{1 - n % 2}.0\n" for n in range(8))
+    sample = "id,rust,scab\nNA,0.5,0.5\n2,0.5,0.5\n0010,0.5,0.5\n"
+    contest = read(make(tmp_path, PICTURES + SHOTS, train=table, sample_submission=sample))
+    found = labels(contest, "training") | labels(contest, "validation")
+    assert found == {f"train/{n:03d}.jpg": ("scab", "rust")[n % 2] for n in range(8)}
+    two = table.replace("003,1,1,0.0", "003,1,1,1.0")
+    path = make(tmp_path / "two", PICTURES + SHOTS, train=two, sample_submission=sample)
+    refused(path, r"train\.csv: 003 has 2 classes \(rust, scab\), expected exactly one 1")
+
+
+def test_training_and_test_images_in_one_folder(tmp_path: Path):
+    names = [f"images/{n}.jpg" for n in range(8)] + ["images/t1.jpg", "images/t2.jpg"]
+    table = "id,label\n" + "".join(f"{n},{n % 2}\n" for n in range(8))
+    path = make(tmp_path, names, train=table, sample_submission="id,label\nt2,0\nt1,0\n")
+    contest = read(path)
+    assert [record.file for record in contest.splits["testing"]] == ["images/t1.jpg", "images/t2.jpg"]
+    assert contest.submission.rows == (1, 0)
+    files, submission = read_testing(open_source(path), contest.classes)
+    assert (files, submission) == (("images/t1.jpg", "images/t2.jpg"), contest.submission)
+
+
+def test_folders_without_labelled_images_are_left_alone(tmp_path: Path):
+    names = [*PICTURES, *SHOTS, "masks/m1.png", "unlabelled/u1.jpg"]
+    assert sum(map(len, read(make(tmp_path, names, train=TABLE)).splits.values())) == 8 + 3
+
+
+def without(line: str) -> str:
+    assert line in TABLE
+    return TABLE.replace(line, "")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            without("003,dog,web\n"),
+            r"train\.csv: images without a line: 1 \(train/003\.jpg\); expected a label",
+        ),
+        (TABLE.replace("003,dog", "003,"), r"train\.csv: images without a label: 1 \(003\); expected label in every"),
+        (TABLE + "003,cat,web\n", r"train\.csv: image repeated: 1 \(003\); expected one line and one label per image"),
+        (TABLE + "008,cat,web\n", r"train\.csv: image without an image of its own: 1 \(008\); expected one image each"),
+        (TABLE + "003\n", r"train\.csv, line 10: found 1 columns, expected 3"),
+        (TABLE.replace("source", "label"), r"train\.csv: columns repeated: 1 \(label\)"),
+        ("image,label\n", r"train\.csv has a header alone, expected one line per training image"),
+        ("image,label\nx,cat\ny,dog\n", r"train\.csv: no column names the images; found columns image, label"),
+        ("", r"train\.csv is empty"),
+        (TABLE.replace("dog", "cat"), "all training images have label cat, expected at least 2 classes"),
+        (TABLE.replace("003,dog", "003,cow"), r"classes with a single training image: 1 \(cow\)"),
+        (TABLE.replace("dog", "d" * 1025), r"class d+\.\.\. is longer than 1024 bytes"),
+    ],
+)
+def test_what_is_wrong_with_tables(tmp_path: Path, table: str, message: str):
+    refused(make(tmp_path, PICTURES + SHOTS, train=table), message)
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ("id,cat,dog,cow\nNA,0,0,1\n2,0,0,1\n0010,0,0,1\n", r"columns without a training image: 1 \(cow\)"),
+        (
+            "id,cat,cow\nNA,0,1\n2,0,1\n0010,0,1\n",
+            r"columns .*: 1 \(cow\); classes without a column: 1 \(dog\)",
+        ),
+        ("id,label\nNA,0\n2,0\n", r"testing images without an id: 1 \(0010\.jpg\)"),
+        ("id,label\nNA,0\n2,0\n0010,0\n11,0\n", r"ids without a testing image: 1 \(11\)"),
+        ("id,label\nNA,0\n2,0\n0010,0\n10,0\n", r"ids repeated: 2 \(0010, 10\)"),
+    ],
+)
+def test_what_is_wrong_with_the_sample_of_tables(tmp_path: Path, sample: str, message: str):
+    refused(make(tmp_path, PICTURES + SHOTS, train=TABLE, sample_submission=sample), message)
+
+
+def test_tables_without_test_images(tmp_path: Path):
+    refused(make(tmp_path / "a", PICTURES, train=TABLE), "found neither test/ nor a sample_submission.csv that names")
+    sample = "id,label\n1,0\n"
+    refused(make(tmp_path / "b", PICTURES, train=TABLE, sample_submission=sample), "every image has a label, expected")
+
+
+def test_two_tables(tmp_path: Path):
+    refused(
+        make(tmp_path, PICTURES + SHOTS, train=TABLE, training=TABLE), r"found train\.csv and training\.csv; expected"
+    )
