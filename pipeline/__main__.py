@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipeline.atomic import write_json
 from pipeline.console import complain, say
 from pipeline.errors import MachineError, RequestError
 
@@ -19,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent  # the folder of run.sh: runs/ and
 MACHINE_ERRNOS = {
     errno.ENOSPC,
     errno.EDQUOT,
+    errno.EFBIG,
     errno.EROFS,
     errno.ENOTDIR,
     errno.EACCES,
@@ -152,6 +154,7 @@ def _verify(argv: list[str], _root: Path) -> int:
 
 def _predict(argv: list[str], _root: Path) -> int:
     """Write predictions from a packed file alone."""
+    from pipeline.data.cores import available_cores
     from pipeline.stages.predict_testing import predict_folder
 
     parser = _Parser(prog="./run.sh predict", allow_abbrev=False, description=_predict.__doc__)
@@ -159,7 +162,7 @@ def _predict(argv: list[str], _root: Path) -> int:
     parser.add_argument("--data", metavar="DIR_OR_ZIP", type=Path, required=True, help="may hold test images alone")
     parser.add_argument("--out", metavar="CSV", type=Path, required=True)
     arguments = parser.parse_args(argv)
-    count = predict_folder(arguments.file, arguments.data, arguments.out, os.cpu_count() or 1)
+    count = predict_folder(arguments.file, arguments.data, arguments.out, available_cores())
     say(f"{arguments.out}: {count} predictions")
     return 0
 
@@ -182,11 +185,32 @@ def _models(argv: list[str], _root: Path) -> int:
     return 0
 
 
+def _bench(argv: list[str], root: Path) -> int:
+    """Measure how fast this machine trains, against a plain loop and against its own limit."""
+    from pipeline.read_settings import load_settings
+    from pipeline.resolve_request import data_beside
+
+    parser = _Parser(prog="./run.sh bench", allow_abbrev=False, description=_bench.__doc__)
+    parser.add_argument("--data", metavar="DIR_OR_ZIP", type=Path, help="as for a run")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there too")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", nargs="+", default=[], dest="changes")
+    arguments = parser.parse_args(argv)
+    settings = load_settings("cpu", [change for group in arguments.changes for change in group])
+    from pipeline.bench.run_bench import Effort, bench_lines, run_bench
+
+    found = run_bench(arguments.data or data_beside(root), settings, Effort())
+    say("\n".join(bench_lines(found)))
+    if arguments.json:
+        write_json(arguments.json, found)
+    return 0
+
+
 COMMANDS: dict[str, Callable[[list[str], Path], int]] = {
     **{stage: _stage(stage) for stage in STAGES},
     "verify": _verify,
     "predict": _predict,
     "models": _models,
+    "bench": _bench,
 }
 
 

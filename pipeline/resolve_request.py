@@ -23,7 +23,7 @@ def resolve(arguments: argparse.Namespace, root: Path) -> Request:
     """
     named = None if arguments.name is None else RunFolder(root, check_name(arguments.name))
     goes_on = _recorded(named) if named and not arguments.data else None
-    data = arguments.data or (Path(goes_on.data) if goes_on else _data_beside(root))
+    data = arguments.data or (Path(goes_on.data) if goes_on else data_beside(root))
     preset = arguments.preset or (goes_on.preset if goes_on else _default_preset(data))
     run = named or RunFolder(root, _name_of(data))
     recorded = _recorded(run)
@@ -54,7 +54,8 @@ def budget(text: str) -> int:
     return int(digits)
 
 
-def _data_beside(root: Path) -> Path | None:
+def data_beside(root: Path) -> Path | None:
+    """The contest that lies beside run.sh, if there is one."""
     return next((path for path in (root / "data", root / "data.zip") if path.exists()), None)
 
 

@@ -144,6 +144,7 @@ class DeviceSettings(Section):
 
     kind: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    graphs: bool = True  # on a GPU a training step becomes one CUDA graph, where a trial shows that it does the same
     workers: int = Field(default=0, ge=0, le=1024)  # processes that decode and augment; 0: one per core
 
 

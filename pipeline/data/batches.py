@@ -6,7 +6,6 @@ they are normalised; because the channels come last in memory, the float [B, 3, 
 
 import functools
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline.data.view_reader import ViewReader
 from pipeline.settings import TrainingSettings
 
 
@@ -86,8 +86,7 @@ class EpochBatches:
         self.set, self.settings, self.seed, self.device = training_set, settings, seed, device
         self.steps = training_set.steps_per_epoch(settings.batch_size)
         self._hard_NC = _one_hot(training_set.hard_labels_N, training_set.classes, settings.label_smoothing).to(device)
-        self._loader = ThreadPoolExecutor(1, "next-view")
-        self._waiting: tuple[int, Future[Tensor]] | None = None  # (view, future): the view that is being read ahead
+        self._reader = ViewReader(training_set.views, device)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yield the epoch's batches, all of one shape, in an order and with jitter seeded by (seed, epoch)."""
@@ -105,30 +104,20 @@ class EpochBatches:
 
     def close(self) -> None:
         """Stop reading ahead."""
-        self._loader.shutdown(cancel_futures=True)
+        self._reader.close()
 
     def _view(self, epoch: int) -> tuple[Tensor, Tensor | None]:
         """The epoch's images and soft labels on the device; starts to read the next epoch's view meanwhile."""
-        view = view_of_epoch(epoch, len(self.set.views), self.seed)
-        if self._waiting is not None and self._waiting[0] == view:
-            images = self._waiting[1].result()
-        else:
-            images = load_view(self.set.views[view])
-        following = view_of_epoch(epoch + 1, len(self.set.views), self.seed)
-        self._waiting = (following, self._loader.submit(load_view, self.set.views[following]))
+        view, following = (view_of_epoch(number, len(self.set.views), self.seed) for number in (epoch, epoch + 1))
+        images_NHWC = self._reader.read(view, following)
         soft_VNC = self.set.soft_log_probs_VNC
         soft = None if soft_VNC is None else soften(soft_VNC[view].to(self.device), self.set.temperature)
-        return images.to(self.device), soft
+        return images_NHWC, soft
 
 
 def soften(log_probs_NC: Tensor, temperature: float) -> Tensor:
     """Probabilities at a temperature, float32; log-probabilities serve as logits, for a softmax they are the same."""
     return torch.softmax(log_probs_NC.float() / temperature, dim=1)
-
-
-def load_view(paths: Sequence[Path]) -> Tensor:
-    """Read a view's files into one uint8 [N, H, W, 3] tensor."""
-    return torch.from_numpy(np.concatenate([np.load(path) for path in paths]))
 
 
 def jitter(images_BHWC: Tensor, flip: bool, shift: int, generator: torch.Generator) -> Tensor:

@@ -44,7 +44,7 @@ def build_policy(name: str, image_size: int) -> "albumentations.Compose":
     `teacher`: seven kinds, as the reference solution trained its teachers. `student`: three kinds; the report found
     that more breaks tiny networks. Both keep the label.
     """
-    A, cv2 = _libraries()
+    A, cv2 = augmentation_libraries()
     reflect = cv2.BORDER_REFLECT_101
     policies = {
         "teacher": [
@@ -96,7 +96,8 @@ def _make_part(task: ViewTask, out: Path, start: int) -> int:
     return stop - start
 
 
-def _libraries() -> tuple[Any, Any]:
+def augmentation_libraries() -> tuple[Any, Any]:
+    """Return albumentations and cv2, asked nothing of any server and kept to one thread."""
     # albumentations asks a server for a newer release at import unless told not to (albumentations/__init__.py)
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations

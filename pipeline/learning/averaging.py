@@ -18,14 +18,19 @@ class WeightAverage:
         self.decay = decay
         sources, targets = network.state_dict(), self.network.state_dict()
         floating = [name for name, value in sources.items() if value.is_floating_point()]
-        self._averaged = [(targets[name], sources[name]) for name in floating]
+        self._targets, self._sources = [targets[name] for name in floating], [sources[name] for name in floating]
         self._copied = [(targets[name], sources[name]) for name in sources if name not in set(floating)]
+        # a tensor, so that a captured step reads what `schedule` has set
+        self._weight = torch.zeros((), device=self._targets[0].device)
+
+    def schedule(self, step: int) -> None:
+        """Set the decay of step `step`, counted from 0."""
+        self._weight.fill_(1.0 - min(self.decay, (1 + step) / (10 + step)))
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Take in the weights after step `step`, counted from 0."""
-        weight = 1.0 - min(self.decay, (1 + step) / (10 + step))
-        targets, sources = zip(*self._averaged, strict=True)
-        torch._foreach_lerp_(targets, sources, weight)  # pyright: ignore[reportPrivateImportUsage]
+    def update(self) -> None:
+        """Take in the weights as they are after the scheduled step."""
+        weights = [self._weight] * len(self._targets)
+        torch._foreach_lerp_(self._targets, self._sources, weights)  # pyright: ignore[reportPrivateImportUsage]
         for target, source in self._copied:
             target.copy_(source)

@@ -20,6 +20,7 @@ class Device:
     where: torch.device
     dtype: torch.dtype  # float32, bfloat16 or float16; weights are float32 always
     name: str
+    graphs: bool = False  # whole training steps as CUDA graphs
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """The mixed precision of training; nothing for float32."""
@@ -45,7 +46,7 @@ def pick_device(settings: DeviceSettings) -> Device:
     if settings.kind == "cpu" or fault:
         return Device(torch.device("cpu"), _dtype(settings, _cpu_dtype()), _cpu_name())
     _exact_float32()
-    return Device(torch.device("cuda"), _dtype(settings, _cuda_dtype()), torch.cuda.get_device_name())
+    return Device(torch.device("cuda"), _dtype(settings, _cuda_dtype()), torch.cuda.get_device_name(), settings.graphs)
 
 
 def cuda_fault() -> str:

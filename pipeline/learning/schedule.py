@@ -1,6 +1,8 @@
-"""The learning rate as a pure function of the step."""
+"""What changes as a training goes on, as pure functions: the learning rate, and when to look at validation."""
 
 import math
+
+EPOCHS_BETWEEN_VALIDATIONS = 5  # a validation costs about a tenth of an epoch
 
 
 def learning_rate_at(step: int, *, total_steps: int, peak: float, warmup_fraction: float) -> float:
@@ -13,3 +15,8 @@ def learning_rate_at(step: int, *, total_steps: int, peak: float, warmup_fractio
         return peak * (step + 1) / warmup_steps
     progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
     return peak * 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def validates_after(epoch: int, epochs: int) -> bool:
+    """Whether validation is looked at after this epoch, counted from 1: every fifth, and the last."""
+    return epoch % EPOCHS_BETWEEN_VALIDATIONS == 0 or epoch == epochs

@@ -16,10 +16,11 @@ from pipeline.console import say
 from pipeline.data.batches import Batch, EpochBatches, TrainingSet, epoch_seed
 from pipeline.data.tensor_file import TensorFileError, load_tensors, save_tensors
 from pipeline.errors import MachineError
-from pipeline.learning.averaging import WeightAverage
 from pipeline.learning.checkpoints import restore_training_state, training_state
 from pipeline.learning.device import Device
+from pipeline.learning.graphed_step import GraphedStep, fastest_step
 from pipeline.learning.schedule import learning_rate_at
+from pipeline.learning.train_step import TrainStep
 from pipeline.settings import TrainingSettings
 
 
@@ -95,57 +96,41 @@ class _Loop:
         device: Device,
     ) -> None:
         settings = training.settings
-        self.network, self.loss_of, self.training, self.device = network, loss_of, training, device
+        self.training, self.device = training, device
         self.batches = EpochBatches(training_set, settings, training.seed, device.where)
         self.total_steps = settings.epochs * self.batches.steps
-        self.optimizer = build_optimizer(network, settings)
-        self.average = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
+        self.step = TrainStep(network, loss_of, settings, device)
+        self.runner: TrainStep | GraphedStep | None = None
         self.earlier_seconds = 0.0
-        self.scaler = torch.amp.GradScaler(device.where.type, enabled=device.dtype == torch.float16)
 
     @property
     def kept(self) -> nn.Module:
-        return (self.average.network if self.average else self.network).eval()
+        return (self.step.average.network if self.step.average else self.step.network).eval()
 
     def run_epoch(self, epoch: int) -> EpochReport:
         """Train one epoch, counted from 0."""
         start, first = time.monotonic(), epoch * self.batches.steps
         torch.manual_seed(epoch_seed(self.training.seed, epoch))  # for dropout
-        self.network.train()
-        total = torch.zeros((), device=self.device.where)
-        bad_step = torch.full((), -1, device=self.device.where)
-        rate = 0.0
+        self.step.network.train()
+        self.step.begin_epoch()
         for step, batch in enumerate(self.batches.epoch(epoch), first):
-            rate = self._set_rate(step)
-            loss = self._step(batch, step)
-            total += loss
-            bad_step = torch.where((bad_step < 0) & ~torch.isfinite(loss), step - first, bad_step)
-        finite = torch.stack([parameter.isfinite().all() for parameter in self.network.parameters()]).all()
-        bad_step = torch.where((bad_step < 0) & ~finite, self.batches.steps - 1, bad_step)  # the last update's fault
-        self._refuse_non_finite(int(bad_step), epoch)  # the epoch's only wait for the device, with the line below
-        mean = float(total) / self.batches.steps
-        return EpochReport(self.kept, epoch + 1, mean, rate, time.monotonic() - start)
+            self._step(batch, step)
+        counts = self.step.read()  # the epoch's only wait for the device
+        self._refuse_non_finite(counts.first_bad_step, epoch)
+        rate = self._rate(first + self.batches.steps - 1)
+        return EpochReport(self.kept, epoch + 1, counts.mean_loss, rate, time.monotonic() - start)
 
-    def _step(self, batch: Batch, step: int) -> Tensor:
-        with self.device.autocast():
-            logits_BC = self.network(batch.images_BCHW)
-        loss = self.loss_of(logits_BC, batch)
-        self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        if self.average:
-            self.average.update(step)
-        return loss.detach()
+    def _step(self, batch: Batch, step: int) -> None:
+        if self.runner is None:
+            label = self.training.label
+            self.runner = fastest_step(self.step, batch, label) if self.device.graphs else self.step
+        self.runner.run(batch, self._rate(step), step)
 
-    def _set_rate(self, step: int) -> float:
+    def _rate(self, step: int) -> float:
         settings = self.training.settings
-        rate = learning_rate_at(
+        return learning_rate_at(
             step, total_steps=self.total_steps, peak=settings.learning_rate, warmup_fraction=settings.warmup_fraction
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        return rate
 
     def _refuse_non_finite(self, step: int, epoch: int) -> None:
         if step >= 0:
@@ -154,9 +139,9 @@ class _Loop:
 
     def save(self, epochs_done: int, seconds: float) -> None:
         """Save the state after an epoch; `seconds` since this process began to train."""
-        facts = {"epochs_done": epochs_done, "identity": self.training.identity, "scale": self.scaler.state_dict()}
+        facts = {"epochs_done": epochs_done, "identity": self.training.identity, "scale": self.step.scaler.state_dict()}
         facts["seconds"] = round(self.earlier_seconds + seconds, 3)
-        save_tensors(self.training.checkpoint, training_state(self._parts(), self.optimizer), facts)
+        save_tensors(self.training.checkpoint, training_state(self._parts(), self.step.optimizer), facts)
 
     def resume(self) -> int:
         """Restore the last epoch saved, if it belongs to this training; return how many epochs are done."""
@@ -170,23 +155,12 @@ class _Loop:
             return 0
         if facts.get("identity") != self.training.identity:
             return 0
-        restore_training_state(tensors, self._parts(), self.optimizer)
-        self.scaler.load_state_dict(facts["scale"])
+        restore_training_state(tensors, self._parts(), self.step.optimizer)
+        self.step.scaler.load_state_dict(facts["scale"])
         self.earlier_seconds = facts["seconds"]
         say(f"{label}: resumes after epoch {facts['epochs_done']} of {self.training.settings.epochs}")
         return facts["epochs_done"]
 
     def _parts(self) -> dict[str, nn.Module]:
-        return {"network": self.network} | ({"average": self.average.network} if self.average else {})
-
-
-def build_optimizer(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """AdamW or Nesterov SGD, fused; weight decay on matrices and filters only, not on biases and BatchNorm."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, settings.learning_rate, momentum=0.9, nesterov=True, fused=True)
-    return torch.optim.AdamW(groups, settings.learning_rate, fused=True)
+        average = self.step.average
+        return {"network": self.step.network} | ({"average": average.network} if average else {})

@@ -74,6 +74,7 @@ def _train(job: Job, device: "Device", network: "nn.Module", identity: str) -> "
     from pipeline.data.batches import Normalisation
     from pipeline.data.soft_labels import load_soft_labels
     from pipeline.learning.losses import student_loss
+    from pipeline.learning.schedule import validates_after
     from pipeline.learning.training import Training, train
 
     facts, labels = load_contest(job.run.contest), load_soft_labels(job.run.soft_labels)
@@ -82,12 +83,14 @@ def _train(job: Job, device: "Device", network: "nn.Module", identity: str) -> "
 
     def on_epoch(report: "EpochReport") -> None:
         line = {"stage": "distill", "epoch": report.epoch, "loss": report.loss}
-        line |= _validate(job, device, report.network, normalisation, facts, labels)
-        shown = ", ".join(f"{name.replace('_', ' ')} {value:.2%}" for name, value in list(line.items())[3:])
+        looked_at = validates_after(report.epoch, distill.epochs)
+        found = _validate(job, device, report.network, normalisation, facts, labels) if looked_at else {}
+        shown = "".join(f", {name.replace('_', ' ')} {value:.2%}" for name, value in found.items())
+        line |= found
         line |= {"learning_rate": report.learning_rate, "seconds": round(report.seconds, 3)}
         append_line(job.run.metrics, line)
         of = f"{report.epoch} of {distill.epochs}"
-        say(f"student: epoch {of}, loss {report.loss:.4f}, {shown}, {report.seconds:.1f} s")
+        say(f"student: epoch {of}, loss {report.loss:.4f}{shown}, {report.seconds:.1f} s")
 
     training = Training("student", distill, distill.seed, job.run.checkpoint(job.run.student), identity)
     return train(network, _training_set(job, facts, labels, normalisation), loss_of, training, device, on_epoch)

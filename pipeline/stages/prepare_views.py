@@ -6,7 +6,6 @@ Cost on two cores: 16,643 food11 images decoded in 4 s, then about 3,000 views a
 
 import contextlib
 import multiprocessing
-import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from pipeline.atomic import atomic_file
 from pipeline.console import progress, say
 from pipeline.data.contest import Contest, read_contest
 from pipeline.data.contest_file import load_contest, save_contest
+from pipeline.data.cores import available_cores
 from pipeline.data.image_array import create_image_array
 from pipeline.data.images import channel_statistics, decode_images
 from pipeline.data.source import open_source
@@ -107,6 +107,4 @@ def _pool(job: Job, wanted: list[StoredView]) -> Iterator[Executor | None]:
 
 def workers(job: Job) -> int:
     """How many threads decode and how many processes augment: the setting, else the cores that this process may use."""
-    if job.settings.device.workers:
-        return job.settings.device.workers
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return job.settings.device.workers or available_cores()

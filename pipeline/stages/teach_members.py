@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from pipeline.learning.device import Device
     from pipeline.learning.training import EpochReport, Trained
 
-EPOCHS_BETWEEN_VALIDATIONS = 5  # a member's validation costs about a tenth of its epoch
-
 
 def teach_members(job: Job, device: "Device", only: int | None = None) -> None:
     """Train the members, or the one member `only`. Raises RequestError when the ensemble has none, or not that one."""
@@ -84,6 +82,7 @@ def _train(
 ) -> "Trained":
     from pipeline.learning.losses import member_loss
     from pipeline.learning.members import member_normalisation
+    from pipeline.learning.schedule import validates_after
     from pipeline.learning.training import Training, train
 
     row = job.settings.teach.members[member]
@@ -91,7 +90,7 @@ def _train(
 
     def on_epoch(report: "EpochReport") -> None:
         line = {"stage": "teach", "member": member, "epoch": report.epoch, "loss": report.loss}
-        if not job.request.final and (report.epoch % EPOCHS_BETWEEN_VALIDATIONS == 0 or report.epoch == row.epochs):
+        if not job.request.final and validates_after(report.epoch, row.epochs):
             line["validation_accuracy"] = _validate(job, device, report.network, normalisation, facts)
         line |= {"learning_rate": report.learning_rate, "seconds": round(report.seconds, 3)}
         append_line(job.run.metrics, line)

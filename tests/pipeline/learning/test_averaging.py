@@ -28,10 +28,12 @@ def test_warm_up_by_hand():
     average = WeightAverage(linear, 0.999)
     assert values(average.network) == [10.0, 0.0]
     set_to(linear, 20.0, 1.0)
-    average.update(0)  # decay 1/10
+    average.schedule(0)
+    average.update()  # decay 1/10
     assert values(average.network) == pytest.approx([19.0, 0.9])
     set_to(linear, 30.0, 2.0)
-    average.update(1)  # decay 2/11
+    average.schedule(1)
+    average.update()  # decay 2/11
     assert values(average.network) == pytest.approx([2 / 11 * 19 + 9 / 11 * 30, 2 / 11 * 0.9 + 9 / 11 * 2])
     assert values(linear) == [30.0, 2.0]
 
@@ -40,9 +42,11 @@ def test_the_decay_is_a_limit():
     linear = two_parameters(0.0, 0.0)
     average = WeightAverage(linear, 0.75)
     set_to(linear, 1.0, -8.0)
-    average.update(26)  # (1 + 26) / (10 + 26) is 0.75 exactly
+    average.schedule(26)
+    average.update()  # (1 + 26) / (10 + 26) is 0.75 exactly
     assert values(average.network) == pytest.approx([0.25, -2.0])
-    average.update(10_000)
+    average.schedule(10_000)
+    average.update()
     assert values(average.network) == pytest.approx([0.25 * 0.75 + 0.25, -2.0 * 0.75 - 2.0])
 
 
@@ -52,7 +56,8 @@ def test_batchnorm_statistics_are_averaged_and_its_counter_is_copied():
     norm.running_mean.copy_(torch.tensor([1.0, -2.0]))
     norm.running_var.fill_(3.0)
     norm.num_batches_tracked.fill_(7)
-    average.update(0)
+    average.schedule(0)
+    average.update()
     assert average.network.running_mean.tolist() == pytest.approx([0.9, -1.8])
     assert average.network.running_var.tolist() == pytest.approx([2.8, 2.8])
     assert average.network.num_batches_tracked.item() == 7

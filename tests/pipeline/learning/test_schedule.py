@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.learning.schedule import learning_rate_at
+from pipeline.learning.schedule import learning_rate_at, validates_after
 
 
 def rates(total_steps: int, *, peak: float = 1.0, warmup_fraction: float = 0.2) -> list[float]:
@@ -37,3 +37,9 @@ def test_first_above_zero_peak_reached_end_near_zero(total_steps, warmup_fractio
         warm = round(1_000 * warmup_fraction)
         assert steps[:warm] == sorted(steps[:warm])
         assert steps[warm:] == sorted(steps[warm:], reverse=True)
+
+
+def test_validation_is_looked_at_every_fifth_epoch_and_at_the_end():
+    assert [epoch for epoch in range(1, 13) if validates_after(epoch, 12)] == [5, 10, 12]
+    assert [epoch for epoch in range(1, 6) if validates_after(epoch, 5)] == [5]
+    assert validates_after(1, 1)

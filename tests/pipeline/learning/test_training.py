@@ -12,7 +12,8 @@ from pipeline.learning.device import Device
 from pipeline.learning.inference import accuracy, predict_log_probs
 from pipeline.learning.losses import member_loss
 from pipeline.learning.schedule import learning_rate_at
-from pipeline.learning.training import Training, build_optimizer, train
+from pipeline.learning.train_step import build_optimizer
+from pipeline.learning.training import Training, train
 
 CPU = Device(torch.device("cpu"), torch.float32, "cpu")
 CLASSES, SIZE = 3, 16
@@ -71,7 +72,7 @@ def test_the_average_is_what_is_kept(student, new_probe, same, tmp_path):
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_weight_decay_is_for_matrices_and_filters_only(settings, student, optimizer):
     network = student()
-    built = build_optimizer(network, settings(optimizer=optimizer, weight_decay=0.3))
+    built = build_optimizer(network, settings(optimizer=optimizer, weight_decay=0.3), torch.device("cpu"))
     assert isinstance(built, {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[optimizer])
     decay = {parameter: group["weight_decay"] for group in built.param_groups for parameter in group["params"]}
     names = {name: decay.pop(parameter) for name, parameter in network.named_parameters()}

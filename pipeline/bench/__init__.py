@@ -1,0 +1,1 @@
+"""How fast this machine trains: a careful user's plain loop against this project's, and both against the machine."""

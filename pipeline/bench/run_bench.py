@@ -1,0 +1,160 @@
+"""The bench: plain loop and this project's, alternating in one process; medians, as a table and as JSON."""
+
+import dataclasses
+import functools
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from models.networks import STUDENTS
+from models.students import build_student
+from models.teachers import build_teacher
+from pipeline.bench.machine_limit import copy_bytes_per_second, matrix_flops_per_second, training_flops
+from pipeline.bench.own_loop import answer_rate, loading_rate, own_training_set, train_rates
+from pipeline.bench.plain_loop import Photos, PlainLoop
+from pipeline.bench.workload import Workload, build_workload
+from pipeline.console import say
+from pipeline.data.cores import available_cores
+from pipeline.data.digits import write_digits
+from pipeline.data.source import open_source
+from pipeline.learning.device import Device, pick_device
+from pipeline.learning.losses import member_loss, student_loss
+from pipeline.settings import Settings
+
+BATCH_SIZE = 256
+STUDENT, TEACHER = "report-student", "resnet18"
+Rates = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured. images: training images that take part, 0: as many as give steady rates on the device."""
+
+    images: int = 0
+    repeats: int = 3  # of each alternation
+    seconds: float = 8.0  # of the plain loop in each
+    workers: int = dataclasses.field(default_factory=available_cores)  # that feed the plain loop
+
+
+def run_bench(data: Path | None, settings: Settings, effort: Effort) -> dict[str, Any]:
+    """Measure everything and return it; says what it does meanwhile. Without data, on the embedded digits."""
+    device = pick_device(settings.device)
+    images = effort.images or (8 if device.where.type == "cpu" else 64) * BATCH_SIZE
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        if data is None:
+            data = Path(folder) / "digits"
+            write_digits(data)
+        say(f"bench: preparing {images:,} images of {data.name}")
+        workload = build_workload(open_source(data), settings.data, images, Path(folder))
+        bench = _Bench(workload, device, effort, Path(folder))
+        say(f"bench: training {STUDENT} at batch {bench.batch_size}")
+        found: dict[str, Any] = {"student": bench.training(bench.student, soft=True)}
+        say(f"bench: training {TEACHER} for small images")
+        found["teacher"] = bench.training(bench.teacher, soft=False)
+        say(f"bench: soft labels from {TEACHER}")
+        found["export"] = bench.answering(bench.teacher)
+    found["prepare"] = {
+        "decoded_per_second_and_core": round(workload.decoded_per_second, 1),
+        "views_per_second_and_core": round(workload.viewed_per_second, 1),
+    }
+    limit = matrix_flops_per_second(device)
+    for trained in (found["student"], found["teacher"]):
+        trained["share_of_limit"] = round(trained["ours"] * trained["gflops_per_image"] * 1e9 / limit, 4)
+    found["limit"] = {
+        "matrix_tflops": round(limit / 1e12, 3),
+        "copy_gbytes_per_second": round(copy_bytes_per_second(device) / 1e9, 2),
+    }
+    return found | {"memory": _memory(device), "machine": _machine(device)}
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """The same networks and pictures in both loops."""
+
+    workload: Workload
+    device: Device
+    effort: Effort
+    folder: Path
+
+    @property
+    def batch_size(self) -> int:
+        return min(BATCH_SIZE, len(self.workload.files))
+
+    def student(self) -> nn.Module:
+        classes, size = self.workload.classes, self.workload.image_size
+        return build_student(STUDENTS[STUDENT], classes=classes, image_size=size)
+
+    def teacher(self) -> nn.Module:
+        return build_teacher(TEACHER, classes=self.workload.classes, image_size=self.workload.image_size)
+
+    def training(self, build: Callable[[], nn.Module], *, soft: bool) -> Rates:
+        """Rates of both train loops, the loader's share of our time, and the FLOPs of an image."""
+        network, plain_loop, plain = build(), self._plain(build()), []
+        training_set = own_training_set(self.workload, soft=soft)
+        loss_of = functools.partial(student_loss, alpha=0.8, temperature=2.0) if soft else member_loss
+        flops = training_flops(network, self.workload.image_size)
+        between = [lambda: plain.append(plain_loop.train_rate(self.effort.seconds))] * self.effort.repeats
+        ours = train_rates(network, training_set, loss_of, self.batch_size, self.device, self.folder, between)
+        loading = loading_rate(training_set, self.batch_size, self.device, 1 + self.effort.repeats)
+        share = {"loading_share": round(statistics.median(ours) / loading, 4)}
+        return _rates(plain, ours) | share | {"gflops_per_image": round(flops / 1e9, 4)}
+
+    def answering(self, build: Callable[[], nn.Module]) -> Rates:
+        """Rates of both ways to ask a network."""
+        network = build().to(self.device.where).to(memory_format=torch.channels_last)
+        plain_loop, plain, ours = self._plain(build()), [], []
+        for _ in range(self.effort.repeats):
+            ours.append(answer_rate(network, self.workload, self.device))
+            plain.append(plain_loop.answer_rate(self.effort.seconds))
+        return _rates(plain, ours)
+
+    def _plain(self, network: nn.Module) -> PlainLoop:
+        photos = Photos(self.workload.files, self.workload.labels, self.workload.image_size)
+        return PlainLoop(network, photos, self.batch_size, self.effort.workers, self.device.where)
+
+
+def bench_lines(found: dict[str, Any]) -> list[str]:
+    """The figures as a table."""
+    lines = [f"{'images per second':24}{'plain':>10}{'ours':>10}{'ratio':>8}{'loading':>9}{'of limit':>10}"]
+    for name in ("student", "teacher", "export"):
+        row = found[name]
+        more = f"{row['loading_share']:>9.1%}{row['share_of_limit']:>10.1%}" if "share_of_limit" in row else ""
+        lines.append(f"{name:24}{row['plain']:>10,.1f}{row['ours']:>10,.1f}{row['ratio']:>8.2f}{more}")
+    prepare, limit, memory = found["prepare"], found["limit"], found["memory"]
+    lines.append(f"{'decoding, one core':24}{'':10}{prepare['decoded_per_second_and_core']:>10,.1f}")
+    lines.append(f"{'views, one core':24}{'':10}{prepare['views_per_second_and_core']:>10,.1f}")
+    lines.append(f"limit: {limit['matrix_tflops']} TFLOP/s, {limit['copy_gbytes_per_second']} GB/s copied")
+    lines.append(f"peak memory: process {memory['process_bytes']:,}, device {memory['device_bytes']:,} bytes")
+    machine = found["machine"]
+    lines.append(f"machine: {machine['device']}, {machine['cores']} cores, torch {machine['torch']}")
+    return lines
+
+
+def _rates(plain: list[float], ours: list[float]) -> Rates:
+    rates = {"plain": round(statistics.median(plain), 2), "ours": round(statistics.median(ours), 2)}
+    return rates | {"ratio": round(statistics.median(ours) / statistics.median(plain), 3)}
+
+
+def _memory(device: Device) -> dict[str, int]:
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): kilobytes on Linux, bytes on macOS
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    on_device = torch.cuda.max_memory_allocated() if device.where.type == "cuda" else 0
+    return {"process_bytes": peak, "device_bytes": on_device}
+
+
+def _machine(device: Device) -> dict[str, Any]:
+    return {
+        "device": device.description,
+        "cores": available_cores(),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
