@@ -215,7 +215,7 @@ COMMANDS: dict[str, Callable[[list[str], Path], int]] = {
 
 
 def _end(line: str, code: int) -> int:
-    complain(f"error: {line}")
+    complain("error: " + " ".join(line.splitlines()))  # a file's name may hold a line break
     return code
 
 

@@ -44,6 +44,7 @@ class Contest:
     splits: dict[str, tuple[Record, ...]]
     validation_made: bool  # the contest has no validation split of its own
     submission: SubmissionFormat
+    has_sample: bool  # the CSV's format comes from the contest's own sample
 
 
 def read_contest(source: Source, *, validation_fraction: float, seed: int) -> Contest:
@@ -67,7 +68,8 @@ def read_contest(source: Source, *, validation_fraction: float, seed: int) -> Co
     splits["testing"] = tuple(Record(_id(file, root, parts), file, -1) for file in parts.testing)
     submission = _submission_format(source, root, parts.testing, classes, plain_ids=parts.plain_ids)
     name = PurePosixPath(root).name or source.name
-    return Contest(name, classes, splits, parts.validation is None, submission)
+    has_sample = find_sample(source, root) is not None
+    return Contest(name, classes, splits, parts.validation is None, submission, has_sample)
 
 
 def detect_layout(source: Source) -> tuple[Callable[[Source, str], ContestParts], str]:
@@ -78,8 +80,10 @@ def detect_layout(source: Source) -> tuple[Callable[[Source, str], ContestParts]
     root = find_root(source, TRAINING_FOLDERS, source.folders())
     if root is not None:
         return (read_class_folders if has_class_folders(source, root) else read_report_layout), root
+    packed = [name for name in source.names() if name.lower().endswith((".zip", ".tar", ".gz", ".7z"))]
+    unpack = f" (it holds {listed(packed)}: unpack first)" if packed else ""
     raise RequestError(
-        f"{source.path} has no training folder; looked for training/{{label}}_{{n}}.jpg, train/{{class}}/ and "
+        f"{source.path} has no training folder{unpack}; looked for training/{{label}}_{{n}}.jpg, train/{{class}}/ and "
         f"{TRAINING_TABLES[0]} at its top and up to {DEEPEST_ROOT} folders deep"
     )
 

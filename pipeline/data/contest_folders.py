@@ -7,7 +7,7 @@ from pipeline.data.match_ids import listed
 from pipeline.data.source import Source
 from pipeline.errors import RequestError
 
-IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 DEEPEST_ROOT = 2  # folders around the contest: food11.zip holds food11/training
 TRAINING_FOLDERS = ("training", "train")
 VALIDATION_FOLDERS = ("validation", "valid", "val")
@@ -18,31 +18,38 @@ SPLIT_FOLDERS = TRAINING_FOLDERS + VALIDATION_FOLDERS + TESTING_FOLDERS
 def find_root(source: Source, inside: Sequence[str], among: Sequence[str]) -> str | None:
     """Find the folder ("" is the top) that holds one of the names `inside`, out of all paths `among`.
 
-    The shallowest, at most DEEPEST_ROOT deep; None when there is none, RequestError when two are equally deep.
+    `inside` is in lower case and fits any. The shallowest, at most DEEPEST_ROOT deep; None when there is none.
+    Raises RequestError when two are equally deep.
     """
-    roots = {parent(path) for path in among if base(path) in inside and _depth(parent(path)) <= DEEPEST_ROOT}
+    fitting = [path for path in among if base(path).lower() in inside]
+    roots = {parent(path) for path in fitting if _depth(parent(path)) <= DEEPEST_ROOT}
     shallowest = [root for root in sorted(roots) if _depth(root) == min(map(_depth, roots))]
     if len(shallowest) > 1:
-        found = [path for path in among if base(path) in inside and parent(path) in shallowest]
+        found = [path for path in fitting if parent(path) in shallowest]
         raise RequestError(f"{source.path}: found {listed(found)}; expected one contest")
     return shallowest[0] if shallowest else None
 
 
 def find_folder(source: Source, root: str, names: Sequence[str]) -> str | None:
-    """Find the one folder of these names in `root`; a folder that holds nothing but its own name is gone into.
+    """Find the one folder of these names in `root`; a folder that holds nothing but a folder of its name is gone into.
 
     test/test/*.jpg is what unpacking test.zip into test/ makes. Raises RequestError when two of the names are there.
     """
-    folders = set(source.folders())
-    found = [join(root, name) for name in names if join(root, name) in folders]
+    folders = source.folders()
+    found = [path for path in folders if parent(path) == root and base(path).lower() in names]
     if len(found) > 1:
         raise RequestError(f"{source.path}: found {' and '.join(found)}; expected one of them")
     if not found:
         return None
     folder = found[0]
-    while join(folder, base(folder)) in folders and not images_in(source, folder):
+    while folders_in(source, folder) == [join(folder, base(folder))] and not images_in(source, folder):
         folder = join(folder, base(folder))
     return folder
+
+
+def folders_in(source: Source, folder: str) -> list[str]:
+    """Folders directly in a folder, sorted."""
+    return [path for path in source.folders() if parent(path) == folder]
 
 
 def images_in(source: Source, folder: str) -> list[str]:
@@ -70,7 +77,8 @@ def images_of_split(source: Source, folder: str) -> list[str]:
 def no_images(source: Source, folder: str) -> RequestError:
     """Return the refusal of a folder that should hold images."""
     extensions = ", ".join(sorted(IMAGE_EXTENSIONS))
-    return RequestError(f"{source.path}/{folder} holds no images, expected {extensions} directly in it")
+    elsewhere = " but those in its folders" if images_below(source, folder) else ""
+    return RequestError(f"{source.path}/{folder} holds no images{elsewhere}, expected {extensions} directly in it")
 
 
 def top_folder(source: Source) -> str:
@@ -78,7 +86,7 @@ def top_folder(source: Source) -> str:
     top = ""
     for _ in range(DEEPEST_ROOT):
         inside = [name for name in source.names() + source.folders() if parent(name) == top]
-        if len(inside) != 1 or inside[0] in source.names() or base(inside[0]) in SPLIT_FOLDERS:
+        if len(inside) != 1 or inside[0] in source.names() or base(inside[0]).lower() in SPLIT_FOLDERS:
             break
         top = inside[0]
     return top

@@ -25,10 +25,13 @@ def testing_files(source: Source, root: str) -> tuple[str, ...]:
     folder = find_folder(source, root, TESTING_FOLDERS)
     if folder is None:
         missing = join(root, TESTING_FOLDERS[0])
-        raise RequestError(f"{source.path}/{missing} does not exist, expected a folder of images")
-    images = images_in(source, folder)
-    if not images:
-        images = images_below(source, folder)
-        if len({parent(image) for image in images}) != 1:
-            raise no_images(source, folder)
+        raise RequestError(
+            f"{source.path}/{missing} does not exist, expected a folder of images, called {', '.join(TESTING_FOLDERS)}"
+        )
+    images = images_below(source, folder)
+    direct = images_in(source, folder)
+    if direct and len(images) > len(direct):
+        raise RequestError(f"{source.path}/{folder}: found images directly in it and in folders, expected one of both")
+    if len({parent(image) for image in images}) != 1:
+        raise no_images(source, folder)
     return tuple(images)

@@ -136,6 +136,8 @@ def _to_rgb(image: "Image.Image") -> "Image.Image":
 
     if image.mode.startswith("I"):  # 16 bits in I;16 or I: Pillow's own conversion clips at 255
         return Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("its pixels are fractions, of no known range")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

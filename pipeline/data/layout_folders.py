@@ -5,13 +5,13 @@ from pipeline.data.contest_folders import (
     VALIDATION_FOLDERS,
     base,
     find_folder,
+    folders_in,
     images_below,
     images_in,
     no_images,
-    parent,
 )
 from pipeline.data.contest_parts import ContestParts, testing_files
-from pipeline.data.match_ids import listed
+from pipeline.data.match_ids import listed, plain
 from pipeline.data.source import Source
 from pipeline.errors import RequestError
 
@@ -47,16 +47,21 @@ def read_class_folders(source: Source, root: str) -> ContestParts:
 
 
 def _labels(source: Source, folder: str) -> dict[str, str]:
-    """{file: name of its class folder}; a class folder may hold folders of its own."""
+    """{file: name of its class folder}; a class folder may hold folders of its own.
+
+    A folder in between (train/images/<class>/) is gone into.
+    """
+    inside = folders_in(source, folder)
+    while len(inside) == 1 and not images_in(source, inside[0]) and len(folders_in(source, inside[0])) > 1:
+        folder, inside = inside[0], folders_in(source, inside[0])
     direct = images_in(source, folder)
     if direct:
         names = listed([base(file) for file in direct])
         raise RequestError(f"{source.path}/{folder}: images without a label: {names}; expected one folder per class")
-    labels = {file: file[len(folder) + 1 :].partition("/")[0] for file in images_below(source, folder)}
+    labels = {file: plain(file[len(folder) + 1 :].partition("/")[0]) for file in images_below(source, folder)}
     if not labels:
         raise no_images(source, folder)
-    folders = {base(name) for name in source.folders() if parent(name) == folder}
-    empty = sorted(folders - set(labels.values()))
+    empty = sorted({plain(base(path)) for path in folders_in(source, folder)} - set(labels.values()))
     if empty:
         raise RequestError(
             f"{source.path}/{folder}: classes without an image: {listed(empty)}; expected at least one image per class"

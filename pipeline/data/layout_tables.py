@@ -7,14 +7,15 @@ for, else the only other one, else the one that is called so; with one column pe
 from collections import Counter
 from collections.abc import Sequence
 
-from pipeline.data.contest_folders import TESTING_FOLDERS, find_folder, images_below, join, parent
+from pipeline.data.contest_folders import TESTING_FOLDERS, base, find_folder, images_below, join, parent
 from pipeline.data.contest_parts import ContestParts, testing_files
-from pipeline.data.match_ids import listed, match_ids, repeated
+from pipeline.data.match_ids import listed, match_ids, plain, repeated
 from pipeline.data.source import Source
 from pipeline.data.submission_format import find_sample, read_table
 from pipeline.errors import RequestError
 
-TRAINING_TABLES = ("train.csv", "training.csv", "train_labels.csv", "trainLabels.csv")
+TRAINING_TABLES = ("train.csv", "training.csv", "train_labels.csv", "trainlabels.csv")
+VALIDATION_TABLES = ("valid.csv", "val.csv", "validation.csv")
 LABEL_COLUMNS = ("label", "labels", "class", "target", "category")
 
 Columns = dict[str, list[str]]  # cells by column name, in the order of the file
@@ -26,26 +27,42 @@ def read_tables(source: Source, root: str) -> ContestParts:
     Raises RequestError for a table that does not say which image has which label, an image that is missing, named
     twice or without a label.
     """
-    columns, where = _read_columns(source, root)
+    table = _find_table(source, root, TRAINING_TABLES)
+    assert table is not None, "detect_layout has found it"
+    validation_table = _find_table(source, root, VALIDATION_TABLES)
     test_folder = find_folder(source, root, TESTING_FOLDERS)
-    testing = () if test_folder is None else testing_files(source, root)
     images = [file for file in images_below(source, root) if not _inside(file, test_folder)]
-    id_column, rows = _image_column(columns, images, where)
-    texts = _labels(columns, id_column, _sample_header(source, root), where)
-    labels = {images[row]: text for row, text in sorted(zip(rows, texts, strict=True))}
-    unlabelled = [file for file in images if file not in labels]
+    training = _read_labels(source, root, table, images)
+    validation = None if validation_table is None else _read_labels(source, root, validation_table, images)
+    known = training | (validation or {})
+    if len(known) < len(training) + len(validation or {}):
+        twice = [file for file in training if file in (validation or {})]
+        raise RequestError(f"{source.path}: images in {table} and {validation_table}: {listed(twice)}; expected one")
+    unlabelled = [file for file in images if file not in known]
     if test_folder is None:
-        return ContestParts(labels, None, _left_over(source, root, unlabelled), plain_ids=False)
-    _refuse_unlabelled(unlabelled, labels, where)
-    return ContestParts(labels, None, testing, plain_ids=False)
+        return ContestParts(training, validation, _left_over(source, root, unlabelled), plain_ids=False)
+    _refuse_unlabelled(unlabelled, known, f"{source.path}/{table}")
+    return ContestParts(training, validation, testing_files(source, root), plain_ids=False)
 
 
-def _read_columns(source: Source, root: str) -> tuple[Columns, str]:
-    names = [join(root, name) for name in TRAINING_TABLES if join(root, name) in source.names()]
-    if len(names) > 1:
-        raise RequestError(f"{source.path}: found {' and '.join(names)}; expected one of them")
-    where = f"{source.path}/{names[0]}"
-    (_, header), *lines = read_table(source.read(names[0]), where)
+def _find_table(source: Source, root: str, names: Sequence[str]) -> str | None:
+    found = [name for name in source.names() if parent(name) == root and base(name).lower() in names]
+    if len(found) > 1:
+        raise RequestError(f"{source.path}: found {' and '.join(found)}; expected one of them")
+    return found[0] if found else None
+
+
+def _read_labels(source: Source, root: str, table: str, images: Sequence[str]) -> dict[str, str]:
+    """{file: text of its class}, in the order of the files."""
+    where = f"{source.path}/{table}"
+    columns, sample_header = _read_columns(source.read(table), where), _sample_header(source, root)
+    id_column, rows = _image_column(columns, images, sample_header, where)
+    texts = _labels(columns, id_column, sample_header, where)
+    return {images[row]: text for row, text in sorted(zip(rows, texts, strict=True))}
+
+
+def _read_columns(content: bytes, where: str) -> Columns:
+    (_, header), *lines = [(line, list(map(plain, cells))) for line, cells in read_table(content, where)]
     if repeated(header):
         raise RequestError(f"{where}: columns repeated: {listed(repeated(header))}; expected different names")
     for line, cells in lines:
@@ -53,16 +70,26 @@ def _read_columns(source: Source, root: str) -> tuple[Columns, str]:
             raise RequestError(f"{where}, line {line}: found {len(cells)} columns, expected {len(header)}")
     if not lines:
         raise RequestError(f"{where} has a header alone, expected one line per training image")
-    return dict(zip(header, map(list, zip(*(cells for _, cells in lines), strict=True)), strict=True)), where
+    return dict(zip(header, map(list, zip(*(cells for _, cells in lines), strict=True)), strict=True))
 
 
-def _image_column(columns: Columns, images: Sequence[str], where: str) -> tuple[str, list[int]]:
+def _image_column(
+    columns: Columns, images: Sequence[str], sample_header: Sequence[str], where: str
+) -> tuple[str, list[int]]:
     """Name of the column that names images, and the image's row in `images` for each of its cells."""
     matches = {name: match_ids(cells, images) for name, cells in columns.items()}
     found = {name: len(set(rows) - {-1}) for name, rows in matches.items()}
-    name = max(found, key=lambda column: found[column])  # the first of equals
-    if not found[name]:
+    most = max(found.values())
+    if not most:
         raise RequestError(f"{where}: no column names the images; found columns {', '.join(columns)}")
+    best = [name for name in columns if found[name] == most]
+    name = sample_header[0] if sample_header and sample_header[0] in best else best[0]
+    others = [other for other in best if matches[other] != matches[name]]
+    if others and name not in sample_header[:1]:  # a column that only counts the lines names images too: 0, 1, 2, ...
+        raise RequestError(
+            f"{where}: {name} and {others[0]} both name the images, differently; take one of them away, or give a "
+            "sample_submission.csv whose first column is called like the right one"
+        )
     cells, rows = columns[name], matches[name]
     missing = [cell for cell, row in zip(cells, rows, strict=True) if row < 0]
     if missing:
@@ -81,7 +108,7 @@ def _labels(columns: Columns, id_column: str, sample_header: Sequence[str], wher
     if len(asked) > 1 and set(asked) <= set(others):
         return _one_hot_labels(columns, id_column, asked, where)
     name = _label_column(columns, others, asked, where)
-    empty = [cell for cell, label in zip(columns[id_column], columns[name], strict=True) if not label.strip()]
+    empty = [cell for cell, label in zip(columns[id_column], columns[name], strict=True) if not label]
     if empty:
         raise RequestError(f"{where}: images without a label: {listed(empty)}; expected {name} in every line")
     return columns[name]
@@ -112,12 +139,13 @@ def _one_hot_labels(columns: Columns, id_column: str, classes: Sequence[str], wh
 
 
 def _is_one(cell: str) -> bool:
-    return cell.strip() in ("1", "1.0")
+    return cell in ("1", "1.0")
 
 
 def _sample_header(source: Source, root: str) -> list[str]:
     sample = find_sample(source, root)
-    return [] if sample is None else read_table(source.read(sample), f"{source.path}/{sample}")[0][1]
+    header = [] if sample is None else read_table(source.read(sample), f"{source.path}/{sample}")[0][1]
+    return list(map(plain, header))
 
 
 def _left_over(source: Source, root: str, files: Sequence[str]) -> tuple[str, ...]:

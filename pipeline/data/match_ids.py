@@ -1,6 +1,7 @@
 """From the ids of a table to the image files that they name: by path, file name, stem or number."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
@@ -15,11 +16,17 @@ def match_ids(ids: Sequence[str], files: Sequence[str]) -> list[int]:
     -1 where none or more than one fits: 1 does not say which of 1.jpg and 0001.jpg is meant, a name does not say in
     which of two folders.
     """
-    paths = [PurePosixPath(file) for file in files]
+    paths = [PurePosixPath(plain(file)) for file in files]
     by_name = _rows(_path_ends(path) for path in paths)
-    by_stem = _rows([path.stem] for path in paths)
+    by_stem = _rows(_path_ends(path.with_suffix("")) for path in paths)
     by_number = _rows([number(path.stem)] for path in paths)
-    return [by_name.get(id_, by_stem.get(id_, by_number.get(number(id_), -1))) for id_ in ids]
+    asked = map(plain, ids)
+    return [by_name.get(id_, by_stem.get(id_, by_number.get(number(id_), -1))) for id_ in asked]
+
+
+def plain(text: str) -> str:
+    """The text without blanks around it and with composed accents: a Mac writes them apart, a table does not."""
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def number(text: str) -> str | None:

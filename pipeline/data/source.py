@@ -177,7 +177,9 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
     for entry in entries:
         name = entry.orig_filename
         if name.startswith("/") or "\\" in name or ".." in name.split("/") or re.match(r"[A-Za-z]:", name):
-            raise RequestError(f"{path}: entry {name!r} climbs out of the zip; expected relative names with '/'")
+            raise RequestError(
+                f"{path}: entry {name!r} climbs out of the zip or has a backslash; expected relative names with '/'"
+            )
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise RequestError(f"{path}: entry {name!r} is a symbolic link; expected files and folders alone")
         if entry.flag_bits & 1:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from pipeline.data.contest_folders import join
-from pipeline.data.match_ids import listed, match_ids, number, repeated
+from pipeline.data.contest_folders import base, parent
+from pipeline.data.match_ids import listed, match_ids, number, plain, repeated
 from pipeline.data.source import Source
 from pipeline.errors import RequestError
 
-SAMPLE_FILES = ("sample_submission.csv", "sampleSubmission.csv")  # Kaggle's name today and of old
+SAMPLE_FILES = ("sample_submission.csv", "samplesubmission.csv")  # Kaggle's name today and of old, in any case
 DEFAULT_HEADER = ("Id", "label")
 
 
@@ -34,8 +34,10 @@ class SubmissionFormat:
 
 def find_sample(source: Source, root: str) -> str | None:
     """Find the sample of the contest in `root`."""
-    names = set(source.names())
-    return next((join(root, name) for name in SAMPLE_FILES if join(root, name) in names), None)
+    found = [name for name in source.names() if parent(name) == root and base(name).lower() in SAMPLE_FILES]
+    if len(found) > 1:
+        raise RequestError(f"{source.path}: found {' and '.join(found)}; expected one of them")
+    return found[0] if found else None
 
 
 def format_without_sample(files: Sequence[str], labels: Sequence[str], *, plain_ids: bool) -> SubmissionFormat:
@@ -88,25 +90,28 @@ def read_table(content: bytes, where: str) -> list[tuple[int, list[str]]]:
     try:
         text = content.decode("utf-8-sig")
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        table = [(reader.line_num, cells) for cells in reader if cells]
+        table = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except (UnicodeDecodeError, csv.Error) as error:
         raise RequestError(f"{where} is not a CSV in UTF-8 ({error})") from error
     if not table:
         raise RequestError(f"{where} is empty, expected a header and one line per image")
+    separator = next((mark for mark in (";", "\t") if mark in table[0][1][0]), None)
+    if separator and len(table[0][1]) == 1:
+        raise RequestError(f"{where}: columns are separated by {separator!r}, expected ','")
     return table
 
 
 def _class_columns(names: Sequence[str], labels: Sequence[str], where: str) -> tuple[int, ...]:
     """Index of each column's class."""
+    names, index = list(map(plain, names)), {plain(label): position for position, label in enumerate(labels)}
     problems = {
         "columns repeated": repeated(names),
-        "columns without a training image": [name for name in names if name not in labels],
-        "classes without a column": [label for label in labels if label not in names],
+        "columns without a training image": [name for name in names if name not in index],
+        "classes without a column": [label for label in index if label not in names],
     }
     found = "; ".join(f"{problem}: {listed(items)}" for problem, items in problems.items() if items)
     if found:
         raise RequestError(f"{where}: {found}; expected the id and one column per class, or the id and a label")
-    index = {label: position for position, label in enumerate(labels)}
     return tuple(index[name] for name in names)
 
 

@@ -51,6 +51,8 @@ def _decode(job: Job) -> None:
     def work() -> None:
         data = job.settings.data
         contest = read_contest(source, validation_fraction=data.validation_fraction, seed=data.seed)
+        if not contest.has_sample:
+            say("prepare: no sample_submission.csv in the contest, so the CSV will have the header Id,label")
         with progress("decoding", sum(map(len, contest.splits.values()))) as on_done:
             for split in SPLITS:
                 files = [record.file for record in contest.splits[split]]

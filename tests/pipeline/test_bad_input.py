@@ -123,6 +123,12 @@ def test_a_fixed_precision_has_its_own_smallest_size(refused, tiny_contest):
     assert "(fp32)" in line
 
 
+def test_a_line_break_in_a_name_makes_no_second_line(refused, tiny_contest):
+    contest = tiny_contest()
+    (contest / "training" / "a\nb.jpg").write_bytes(b"x")
+    assert "training/a b.jpg: expected a name {label}_{n}" in refused("--preset", "smoke", "--data", contest)
+
+
 @pytest.mark.parametrize("name", ["a/b", ".x", "", "../x", "a" * 101])
 def test_bad_run_names(refused, tiny_contest, name: str):
     expected = f"--name {name!r}: expected letters, digits, '.', '_' and '-'"

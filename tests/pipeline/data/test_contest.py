@@ -121,7 +121,7 @@ def test_empty_split(tmp_path: Path, split: str):
     top = make(tmp_path, [n for n in TRAINING + VALIDATION + TESTING if not n.startswith(split)])
     (top / split).mkdir()
     (top / split / "readme.txt").write_text("nothing yet")
-    refused(top, f"{split} holds no images, expected .bmp, .jpeg, .jpg, .png, .webp")
+    refused(top, f"{split} holds no images, expected .bmp, .gif, .jpeg, .jpg, .png, .tif, ")
 
 
 def test_empty_validation_folder_is_not_a_missing_one(tmp_path: Path):

@@ -99,6 +99,11 @@ def test_16_bit_is_scaled_not_clipped():
     assert (decoded == decoded[..., :1]).all()
 
 
+def test_pixels_that_are_fractions_have_no_known_range():
+    with pytest.raises(ValueError, match="its pixels are fractions, of no known range"):
+        decode_image(encoded(Image.new("F", (2, 2), 0.5), "TIFF"), 2)
+
+
 def test_grey_and_bilevel():
     assert decode_image(encoded(Image.new("L", (2, 2), 77)), 2).tolist() == [[[77] * 3] * 2] * 2
     assert decode_image(encoded(Image.new("1", (2, 2), 1)), 2).tolist() == [[[255] * 3] * 2] * 2

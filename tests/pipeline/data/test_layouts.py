@@ -69,6 +69,27 @@ def test_class_folders_that_are_numbers_are_in_numeric_order(tmp_path: Path):
     assert read(make(tmp_path, names + SHOTS)).classes == ("0", "9", "10")
 
 
+def test_a_class_may_be_called_train(tmp_path: Path):
+    names = [f"train/{label}/{n}_1.jpg" for label in ("bus", "car", "train") for n in range(3)]
+    assert read(make(tmp_path, names + SHOTS)).classes == ("bus", "car", "train")
+
+
+def test_class_folders_one_folder_deeper(tmp_path: Path):
+    names = [name.replace("train/", "Train/images/") for name in CATS_AND_DOGS]
+    contest = read(make(tmp_path, [*names, "TEST/1.jpg"]))
+    assert contest.classes == ("cat", "dog")
+    found = labels(contest, "training") | labels(contest, "validation")
+    assert found == {name: name.split("/")[2] for name in names}
+
+
+def test_accents_that_a_mac_writes_apart(tmp_path: Path):
+    names = [f"train/{label}/{n}.jpg" for label in ("cafe\u0301", "dog") for n in range(3)]
+    sample = "id,caf\u00e9,dog\nNA,1,0\n2,1,0\n0010,1,0\n"
+    contest = read(make(tmp_path, names + SHOTS, sample_submission=sample))
+    assert contest.classes == ("caf\u00e9", "dog")
+    assert contest.submission.columns == (0, 1)
+
+
 def test_what_unpacking_into_a_folder_of_that_name_makes(tmp_path: Path):
     names = [f"train/{name}" for name in CATS_AND_DOGS]
     contest = read(make(tmp_path, [*names, "test/test/1.jpg", "test/test/2.jpg"]))
@@ -93,9 +114,9 @@ def test_test_images_in_the_only_folder_of_test(tmp_path: Path):
         (["val/cat/1.jpg"], r"classes without a validation image: 1 \(dog\); expected at least one of each"),
         (["val/cat/1.jpg", "val/dog/1.jpg", "val/cow/1.jpg"], r"val/cow/1\.jpg: found class cow, expected one that"),
         (["val/readme.txt"], r"val holds no images"),
-        (["val/cat/1.jpg", "valid/cat/1.jpg"], "found valid and val; expected one of them"),
-        (["training/cat/1.jpg"], "found training and train; expected one of them"),
-        (["testing/1.jpg"], "found testing and test; expected one of them"),
+        (["val/cat/1.jpg", "valid/cat/1.jpg"], "found val and valid; expected one of them"),
+        (["training/cat/1.jpg"], "found train and training; expected one of them"),
+        (["testing/1.jpg"], "found test and testing; expected one of them"),
         (["train/cow/1.jpg"], r"classes with a single training image: 1 \(cow\); expected at least 2 per class"),
     ],
 )
@@ -107,13 +128,25 @@ def test_one_class_folder(tmp_path: Path):
     refused(make(tmp_path, ["train/cat/1.jpg", "train/cat/2.jpg", *SHOTS]), "all training images have label cat")
 
 
-@pytest.mark.parametrize("names", [["test/readme.txt"], ["test/a/1.jpg", "test/b/2.jpg"]])
-def test_no_test_images(tmp_path: Path, names: list[str]):
-    refused(make(tmp_path, CATS_AND_DOGS + names), "test holds no images")
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["test/readme.txt"], r"test holds no images, expected \.bmp, \.gif, .* directly in it"),
+        (["test/a/1.jpg", "test/b/2.jpg"], "test holds no images but those in its folders, expected"),
+        (["test/1.jpg", "test/b/2.jpg"], "test: found images directly in it and in folders, expected one of both"),
+    ],
+)
+def test_no_test_images(tmp_path: Path, names: list[str], message: str):
+    refused(make(tmp_path, CATS_AND_DOGS + names), message)
 
 
 def test_no_test_folder(tmp_path: Path):
-    refused(make(tmp_path, CATS_AND_DOGS), "testing does not exist")
+    refused(make(tmp_path, CATS_AND_DOGS), "testing does not exist, .* called testing, test, test_images")
+
+
+def test_zips_in_the_contest_are_named(tmp_path: Path):
+    path = make(tmp_path, ["train.zip", "test.zip"])
+    refused(path, r"no training folder \(it holds 2 \(test\.zip, train\.zip\): unpack first\)")
 
 
 @pytest.mark.parametrize("name", ["train", "training", "train_labels", "trainLabels"])
@@ -177,6 +210,55 @@ def test_labels_that_are_numbers_are_not_taken_for_images(tmp_path: Path):
     }
 
 
+INDEXED = "{index},id,label\n" + "".join(f"{n},{7 - n},{('cat', 'dog')[n % 2]}\n" for n in range(8))
+
+
+@pytest.mark.parametrize("index", ["", "Unnamed: 0"])
+def test_a_column_that_counts_the_lines_is_not_taken_for_the_images(tmp_path: Path, index: str):
+    """What pandas' to_csv writes with its index: both columns name images."""
+    path = make(tmp_path, PICTURES + SHOTS, train=INDEXED.format(index=index))
+    refused(path, r"train\.csv: .* and id both name the images, differently; take one of them away, or give a")
+    make(path, [], sample_submission="id,label\nNA,x\n2,x\n0010,x\n")
+    contest = read(path)
+    found = labels(contest, "training") | labels(contest, "validation")
+    assert found == {f"train/{7 - n:03d}.jpg": ("cat", "dog")[n % 2] for n in range(8)}
+
+
+def test_blanks_around_cells_do_not_count(tmp_path: Path):
+    table = TABLE.replace("label", " label ").replace(",cat,", ", cat ,").replace("003", " 003") + "  \n"
+    sample = "image,label\n NA,x\n2,x\n0010 ,x\n"
+    contest = read(make(tmp_path, PICTURES + SHOTS, train=table, sample_submission=sample))
+    assert contest.classes == ("cat", "dog")
+    assert contest.submission.ids == (" NA", "2", "0010 ")  # as they stand in the sample
+
+
+def test_paths_without_extension_and_accents_in_tables(tmp_path: Path):
+    names = [f"images/{folder}/e\u0301{n}.jpg" for folder in ("a", "b") for n in range(4)]
+    table = "id,label\n" + "".join(f"{folder}/\u00e9{n},{folder}\n" for folder in ("a", "b") for n in range(4))
+    contest = read(make(tmp_path, names + SHOTS, train=table))
+    found = labels(contest, "training") | labels(contest, "validation")
+    assert found == {name: name.split("/")[1] for name in names}
+
+
+def test_a_table_of_validation(tmp_path: Path):
+    names = [*PICTURES, "valid/a.jpg", "valid/b.jpg"]
+    path = make(tmp_path, names + SHOTS, train=TABLE, valid="image,label,source\na,dog,x\nb,cat,x\n")
+    contest = read(path)
+    assert not contest.validation_made
+    assert labels(contest, "validation") == {"valid/a.jpg": "dog", "valid/b.jpg": "cat"}
+    assert len(contest.splits["training"]) == 8
+    make(path, [], valid="image,label,source\na,dog,x\n003,cat,x\n")
+    refused(path, r"images in train\.csv and valid\.csv: 1 \(train/003\.jpg\); expected one")
+
+
+@pytest.mark.parametrize("name", ["SampleSubmission", "SAMPLE_SUBMISSION"])
+def test_the_samples_name_in_any_case(tmp_path: Path, name: str):
+    sample = {name: "image,label\nNA,x\n2,x\n0010,x\n"}
+    contest = read(make(tmp_path, PICTURES + SHOTS, train=TABLE, **sample))
+    assert contest.has_sample
+    assert contest.submission.ids == ("NA", "2", "0010")
+
+
 def test_one_column_per_class(tmp_path: Path):
     sample = "id,dog,cat\nNA,0.5,0.5\n2,0.5,0.5\n0010,0.5,0.5\n"
     contest = read(make(tmp_path, PICTURES + SHOTS, train=TABLE, sample_submission=sample))
@@ -231,6 +313,8 @@ def without(line: str) -> str:
         ("image,label\n", r"train\.csv has a header alone, expected one line per training image"),
         ("image,label\nx,cat\ny,dog\n", r"train\.csv: no column names the images; found columns image, label"),
         ("", r"train\.csv is empty"),
+        (TABLE.replace(",", ";"), r"train\.csv: columns are separated by ';', expected ','"),
+        (TABLE.replace(",", "\t"), r"train\.csv: columns are separated by '\\t', expected ','"),
         (TABLE.replace("dog", "cat"), "all training images have label cat, expected at least 2 classes"),
         (TABLE.replace("003,dog", "003,cow"), r"classes with a single training image: 1 \(cow\)"),
         (TABLE.replace("dog", "d" * 1025), r"class d+\.\.\. is longer than 1024 bytes"),
