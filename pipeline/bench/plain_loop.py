@@ -18,11 +18,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline.data.views import augmentation_libraries
 
+ROUNDS = 1_000
 STEPS_LEFT_OUT = 3  # the first batches wait for the workers, the next find a full queue
 
 
 class Photos(Dataset[tuple[Tensor, int]]):
-    """Image files, opened and augmented one at a time."""
+    """Image files, opened and augmented one at a time; so often in an epoch that the workers never run out of it."""
 
     def __init__(self, files: Sequence[Path], labels: Sequence[int], image_size: int) -> None:
         A, _ = augmentation_libraries()
@@ -31,9 +32,10 @@ class Photos(Dataset[tuple[Tensor, int]]):
         self.augment = A.Compose([*steps, A.Normalize()])
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.files) * ROUNDS
 
     def __getitem__(self, row: int) -> tuple[Tensor, int]:
+        row %= len(self.files)
         with Image.open(self.files[row]) as image:
             pixels_HWC = np.asarray(image.convert("RGB").resize((self.image_size, self.image_size)))
         return torch.from_numpy(self.augment(image=pixels_HWC)["image"]).permute(2, 0, 1), self.labels[row]

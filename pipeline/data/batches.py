@@ -28,7 +28,7 @@ class Normalisation:
     def apply(self, images_BHWC: Tensor) -> Tensor:
         """Turn uint8 [B, H, W, 3] into float32 [B, 3, H, W], channels_last in memory."""
         mean, std = _statistics(self, images_BHWC.device)
-        return ((images_BHWC.float() - mean) / std).permute(0, 3, 1, 2)
+        return images_BHWC.float().sub_(mean).div_(std).permute(0, 3, 1, 2)
 
 
 @functools.lru_cache(maxsize=8)  # a copy to the device per batch would make the device wait
@@ -97,7 +97,7 @@ class EpochBatches:
         size = min(self.settings.batch_size, len(images_NHWC))
         for step in range(self.steps):
             index_B = order_N[step * size : (step + 1) * size]
-            images_BHWC = jitter(images_NHWC[index_B], self.settings.flip, self.settings.shift, generator)
+            images_BHWC = jitter(images_NHWC, index_B, self.settings.flip, self.settings.shift, generator)
             soft_BC = None if soft_NC is None else soft_NC[index_B]
             batch = Batch(self.set.normalisation.apply(images_BHWC), self._hard_NC[index_B], soft_BC)
             yield mix(batch, self.settings, mixing, generator)
@@ -120,22 +120,22 @@ def soften(log_probs_NC: Tensor, temperature: float) -> Tensor:
     return torch.softmax(log_probs_NC.float() / temperature, dim=1)
 
 
-def jitter(images_BHWC: Tensor, flip: bool, shift: int, generator: torch.Generator) -> Tensor:
-    """Flip each image with probability 1/2 and move it up to `shift` pixels each way, edges reflected.
+def jitter(images_NHWC: Tensor, index_B: Tensor, flip: bool, shift: int, generator: torch.Generator) -> Tensor:
+    """Take the images of a batch, flip each with probability 1/2 and move it up to `shift` pixels each way.
 
-    One gather per axis for the whole batch, on whole rows and then on pixels; uint8 in, uint8 out.
+    Edges are reflected. One gather per axis for the whole batch, on whole rows and then on pixels; uint8 in and out.
     """
     if not (flip or shift):
-        return images_BHWC
-    count, height, width, _ = images_BHWC.shape
-    device = images_BHWC.device
+        return images_NHWC[index_B]
+    _, height, width, _ = images_NHWC.shape
+    count, device = len(index_B), images_NHWC.device
     rows_BH = _shifted(count, height, shift, generator, device)
     columns_BW = _shifted(count, width, shift, generator, device)
     if flip:
         flipped_B1 = torch.rand(count, 1, generator=generator, device=device) < 0.5
         columns_BW = torch.where(flipped_B1, columns_BW.flip(1), columns_BW)
     image_B = torch.arange(count, device=device)
-    moved = images_BHWC[image_B[:, None], rows_BH] if shift else images_BHWC
+    moved = images_NHWC[index_B[:, None], rows_BH] if shift else images_NHWC[index_B]
     row_1H1 = torch.arange(height, device=device)[None, :, None]
     return moved[image_B[:, None, None], row_1H1, columns_BW[:, None, :]]
 

@@ -19,6 +19,17 @@ def noise(count: int, height: int, width: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8))
 
 
+def rows_of(images_NHWC: Tensor) -> Tensor:
+    return torch.arange(len(images_NHWC))
+
+
+@pytest.mark.parametrize(("flip", "shift"), [(False, 0), (True, 0), (False, 2), (True, 2)])
+def test_a_batch_is_taken_by_its_rows(flip: bool, shift: int):
+    images_NHWC, index_B = noise(9, 6, 6), torch.tensor([7, 0, 7, 3])
+    taken = jitter(images_NHWC, index_B, flip, shift, seeded(1))
+    assert torch.equal(taken, jitter(images_NHWC[index_B], torch.arange(4), flip, shift, seeded(1)))
+
+
 def windows(image_HWC: Tensor, shift: int) -> dict[bytes, tuple[int, int]]:
     """Every crop of the reflected image, by its bytes: how far down and right the crop lies."""
     height, width, _ = image_HWC.shape
@@ -32,7 +43,7 @@ def windows(image_HWC: Tensor, shift: int) -> dict[bytes, tuple[int, int]]:
 def test_flip_alone_gives_the_image_or_its_mirror():
     images_BHWC = noise(100, 4, 5)
     before = images_BHWC.clone()
-    flipped = jitter(images_BHWC, True, 0, seeded(0))
+    flipped = jitter(images_BHWC, rows_of(images_BHWC), True, 0, seeded(0))
     assert flipped.dtype == torch.uint8
     mirrored = [torch.equal(out, image.flip(1)) for out, image in zip(flipped, images_BHWC, strict=True)]
     same = [torch.equal(out, image) for out, image in zip(flipped, images_BHWC, strict=True)]
@@ -44,7 +55,7 @@ def test_flip_alone_gives_the_image_or_its_mirror():
 @pytest.mark.parametrize(("height", "width", "shift"), [(5, 7, 2), (5, 5, 4), (3, 4, 6)])
 def test_shift_reflects_as_numpy_does(height, width, shift):
     images_BHWC = noise(20, height, width).repeat(20, 1, 1, 1)
-    moved = jitter(images_BHWC, False, shift, seeded(0))
+    moved = jitter(images_BHWC, rows_of(images_BHWC), False, shift, seeded(0))
     assert moved.dtype == torch.uint8
     seen = set()
     for out, image in zip(moved, images_BHWC, strict=True):
@@ -58,7 +69,7 @@ def test_shift_reflects_as_numpy_does(height, width, shift):
 
 def test_an_image_is_moved_as_a_whole_and_then_mirrored():
     images_BHWC = noise(200, 6, 6)
-    moved = jitter(images_BHWC, True, 1, seeded(0))
+    moved = jitter(images_BHWC, rows_of(images_BHWC), True, 1, seeded(0))
     mirrored = 0
     for out, image in zip(moved, images_BHWC, strict=True):
         crops = windows(image, 1)
@@ -70,7 +81,7 @@ def test_an_image_is_moved_as_a_whole_and_then_mirrored():
 
 def test_no_jitter_is_no_change():
     images_BHWC = noise(3, 4, 4)
-    assert jitter(images_BHWC, False, 0, seeded(0)) is images_BHWC
+    assert torch.equal(jitter(images_BHWC, rows_of(images_BHWC), False, 0, seeded(0)), images_BHWC)
 
 
 def test_normalisation_by_hand():
