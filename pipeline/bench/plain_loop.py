@@ -4,10 +4,9 @@ A Dataset opens each image file, albumentations works on single images, a DataLo
 batches; float32, NCHW, eager. Shapes: B images of a batch, C classes, images float32 [B, 3, H, W].
 """
 
-import itertools
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +46,10 @@ class PlainLoop:
     def __init__(self, network: nn.Module, photos: Photos, batch_size: int, workers: int, where: torch.device) -> None:
         self.network, self.where, self.batch_size = network.to(where), where, batch_size
         self.optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
-        pinned, kept = where.type == "cuda", workers > 0
+        pinned = where.type == "cuda"
         self.loader = DataLoader(
-            photos, batch_size, shuffle=True, num_workers=workers, drop_last=True, pin_memory=pinned,
-            persistent_workers=kept,
-        )  # fmt: skip
+            photos, batch_size, shuffle=True, num_workers=workers, drop_last=True, pin_memory=pinned
+        )
 
     def train_rate(self, seconds: float) -> float:
         """Images per second of training, the harmonic mean over the steps of at least `seconds`."""
@@ -66,8 +64,9 @@ class PlainLoop:
 
     def _rate(self, step, seconds: float) -> float:
         rates: list[float] = []
+        batches = iter(self.loader)  # its workers end with it, so that none of them reads ahead beside our loop
         last = time.perf_counter()
-        for images, labels in self._batches():
+        for images, labels in batches:
             step(images.to(self.where, non_blocking=True), labels.to(self.where, non_blocking=True))
             now = time.perf_counter()
             rates.append(self.batch_size / (now - last))
@@ -75,10 +74,7 @@ class PlainLoop:
             timed = rates[STEPS_LEFT_OUT:]
             if len(timed) >= 3 and sum(self.batch_size / rate for rate in timed) >= seconds:
                 return statistics.harmonic_mean(timed)
-        raise AssertionError("the loader never ends")
-
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return itertools.chain.from_iterable(itertools.repeat(self.loader))
+        raise AssertionError("an epoch of the plain loop ended before it was measured")
 
     def _train_step(self, images: Tensor, labels: Tensor) -> None:
         loss = nn.functional.cross_entropy(self.network(images), labels)
