@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from models.packed.header import MAX_CLASS_NAME_BYTES
 from pipeline.data.contest_folders import (
     DEEPEST_ROOT,
     TESTING_FOLDERS,
@@ -22,8 +23,6 @@ from pipeline.data.source import Source
 from pipeline.data.submission_format import SubmissionFormat, find_sample, format_from_sample, format_without_sample
 from pipeline.data.validation_split import split_off_validation
 from pipeline.errors import RequestError
-
-LONGEST_CLASS_NAME_BYTES = 1024  # what a packed file takes
 
 
 @dataclass(frozen=True)
@@ -140,12 +139,12 @@ def _classes(source: Source, parts: ContestParts) -> tuple[str, ...]:
     if len(classes) < 2:
         raise RequestError(f"{source.path}: all training images have label {classes[0]}, expected at least 2 classes")
     for name in classes:
-        if len(name.encode()) > LONGEST_CLASS_NAME_BYTES:
-            raise RequestError(f"{source.path}: class {name[:40]}... is longer than {LONGEST_CLASS_NAME_BYTES} bytes")
+        if len(name.encode()) > MAX_CLASS_NAME_BYTES:
+            raise RequestError(f"{source.path}: class {name[:40]}... is longer than {MAX_CLASS_NAME_BYTES} bytes")
     for file, label in (parts.validation or {}).items():
         if label not in names:
             raise RequestError(f"{source.path}/{file}: found class {label}, expected one that training has")
-    absent = [name for name in classes if parts.validation is not None and name not in parts.validation.values()]
+    absent = [] if parts.validation is None else sorted(names - set(parts.validation.values()), key=classes.index)
     if absent:
         raise RequestError(
             f"{source.path}: classes without a validation image: {listed(absent)}; expected at least one of each"

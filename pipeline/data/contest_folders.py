@@ -47,6 +47,14 @@ def find_folder(source: Source, root: str, names: Sequence[str]) -> str | None:
     return folder
 
 
+def find_file(source: Source, root: str, names: Sequence[str]) -> str | None:
+    """Find the one file of these names, in any case, directly in `root`. Raises RequestError when there are two."""
+    found = [name for name in source.names() if parent(name) == root and base(name).lower() in names]
+    if len(found) > 1:
+        raise RequestError(f"{source.path}: found {' and '.join(found)}; expected one of them")
+    return found[0] if found else None
+
+
 def folders_in(source: Source, folder: str) -> list[str]:
     """Folders directly in a folder, sorted."""
     return [path for path in source.folders() if parent(path) == folder]

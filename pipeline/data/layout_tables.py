@@ -7,7 +7,7 @@ for, else the only other one, else the one that is called so; with one column pe
 from collections import Counter
 from collections.abc import Sequence
 
-from pipeline.data.contest_folders import TESTING_FOLDERS, base, find_folder, images_below, join, parent
+from pipeline.data.contest_folders import TESTING_FOLDERS, find_file, find_folder, images_below, join, parent
 from pipeline.data.contest_parts import ContestParts, testing_files
 from pipeline.data.match_ids import listed, match_ids, plain, repeated
 from pipeline.data.source import Source
@@ -27,9 +27,9 @@ def read_tables(source: Source, root: str) -> ContestParts:
     Raises RequestError for a table that does not say which image has which label, an image that is missing, named
     twice or without a label.
     """
-    table = _find_table(source, root, TRAINING_TABLES)
+    table = find_file(source, root, TRAINING_TABLES)
     assert table is not None, "detect_layout has found it"
-    validation_table = _find_table(source, root, VALIDATION_TABLES)
+    validation_table = find_file(source, root, VALIDATION_TABLES)
     test_folder = find_folder(source, root, TESTING_FOLDERS)
     images = [file for file in images_below(source, root) if not _inside(file, test_folder)]
     training = _read_labels(source, root, table, images)
@@ -43,13 +43,6 @@ def read_tables(source: Source, root: str) -> ContestParts:
         return ContestParts(training, validation, _left_over(source, root, unlabelled), plain_ids=False)
     _refuse_unlabelled(unlabelled, known, f"{source.path}/{table}")
     return ContestParts(training, validation, testing_files(source, root), plain_ids=False)
-
-
-def _find_table(source: Source, root: str, names: Sequence[str]) -> str | None:
-    found = [name for name in source.names() if parent(name) == root and base(name).lower() in names]
-    if len(found) > 1:
-        raise RequestError(f"{source.path}: found {' and '.join(found)}; expected one of them")
-    return found[0] if found else None
 
 
 def _read_labels(source: Source, root: str, table: str, images: Sequence[str]) -> dict[str, str]:

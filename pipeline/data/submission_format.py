@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from pipeline.data.contest_folders import base, parent
+from pipeline.data.contest_folders import find_file
 from pipeline.data.match_ids import listed, match_ids, number, plain, repeated
 from pipeline.data.source import Source
 from pipeline.errors import RequestError
@@ -34,10 +34,7 @@ class SubmissionFormat:
 
 def find_sample(source: Source, root: str) -> str | None:
     """Find the sample of the contest in `root`."""
-    found = [name for name in source.names() if parent(name) == root and base(name).lower() in SAMPLE_FILES]
-    if len(found) > 1:
-        raise RequestError(f"{source.path}: found {' and '.join(found)}; expected one of them")
-    return found[0] if found else None
+    return find_file(source, root, SAMPLE_FILES)
 
 
 def format_without_sample(files: Sequence[str], labels: Sequence[str], *, plain_ids: bool) -> SubmissionFormat:
