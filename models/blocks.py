@@ -28,23 +28,23 @@ def _conv_modules(layer: Conv, *, folded: bool) -> list[tuple[str, nn.Module]]:
     modules: list[tuple[str, nn.Module]] = [(layer.name, conv)]
     if layer.norm and not folded:
         modules.append((f"{layer.name}_norm", nn.BatchNorm2d(layer.outputs)))
+    if layer.pool:
+        modules.append((f"{layer.name}_pool", nn.MaxPool2d(2)))
     return modules + _activation_modules(layer.name, layer.activation)
 
 
 def _activation_modules(name: str, activation: Activation) -> list[tuple[str, nn.Module]]:
     match activation:
         case "relu":
-            return [(f"{name}_act", nn.ReLU())]
+            return [(f"{name}_act", nn.ReLU(inplace=True))]
         case "relu6":
-            return [(f"{name}_act", nn.ReLU6())]
+            return [(f"{name}_act", nn.ReLU6(inplace=True))]
         case "none":
             return []
 
 
 def _step_module(step: Step) -> nn.Module:
     match step.kind:
-        case "max_pool":
-            return nn.MaxPool2d(2)
         case "global_pool":
             return nn.AdaptiveAvgPool2d(1)
         case "flatten":

@@ -18,7 +18,10 @@ Activation = Literal["relu", "relu6", "none"]
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution with bias and "same" padding, then BatchNorm if `norm`, then the activation."""
+    """A convolution with bias and "same" padding, then BatchNorm if `norm`, 2x2 max pooling if `pool`, activation.
+
+    The activations grow with their input, so pooling first gives the same numbers and leaves them a quarter to do.
+    """
 
     name: str
     inputs: int
@@ -26,6 +29,7 @@ class Conv:
     kernel: int = 3
     groups: int = 1
     norm: bool = True
+    pool: bool = False
     activation: Activation = "relu"
 
 
@@ -44,7 +48,7 @@ class Step:
     """A layer without parameters."""
 
     name: str
-    kind: Literal["max_pool", "global_pool", "flatten", "dropout2d", "dropout"]
+    kind: Literal["global_pool", "flatten", "dropout2d", "dropout"]
 
 
 Layer = Conv | Linear | Step
@@ -100,9 +104,7 @@ def _plain(integers: tuple[int, ...], classes: int, cells: int) -> Iterator[Laye
     width, hidden = integers
     channels = (3, *(width * factor for factor in (1, 1, 2, 2, 4, 4, 4)))
     for number in range(1, 8):
-        yield Conv(f"conv{number}", channels[number - 1], channels[number])
-        if number in (2, 4, 6, 7):
-            yield Step(f"conv{number}_pool", "max_pool")
+        yield Conv(f"conv{number}", channels[number - 1], channels[number], pool=number in (2, 4, 6, 7))
     yield from _head(channels[-1] * cells, hidden, classes)
 
 
@@ -110,16 +112,13 @@ def _grouped(integers: tuple[int, ...], classes: int, cells: int) -> Iterator[La
     last_width, blocks_after_pool, channels_per_group, hidden = integers
     channels = (3, 16, 16, 32, 32)
     for number in range(1, 5):
-        yield Conv(f"conv{number}", channels[number - 1], channels[number])
-        if number in (2, 4):
-            yield Step(f"conv{number}_pool", "max_pool")
+        yield Conv(f"conv{number}", channels[number - 1], channels[number], pool=number in (2, 4))
     widths = (32, 64, 64, *(last_width for _ in range(blocks_after_pool)))
     for number in range(1, len(widths)):
         inputs, outputs = widths[number - 1], widths[number]
         yield Conv(f"group{number}", inputs, inputs, groups=_group_count(inputs, channels_per_group))
-        yield Conv(f"point{number}", inputs, outputs, kernel=1, norm=False, activation="none")
-        if number in (2, len(widths) - 1):
-            yield Step(f"point{number}_pool", "max_pool")
+        pool = number in (2, len(widths) - 1)
+        yield Conv(f"point{number}", inputs, outputs, kernel=1, norm=False, pool=pool, activation="none")
     yield from _head(last_width * cells, hidden, classes)
 
 
@@ -127,14 +126,12 @@ def _studentnet(integers: tuple[int, ...], classes: int, cells: int) -> Iterator
     del cells  # global pooling: the head does not depend on the image size
     (width,) = integers
     widths = tuple(width * factor for factor in (1, 2, 4, 8, 16, 16, 16, 16))
-    yield Conv("conv1", 3, width, activation="relu6")
-    yield Step("conv1_pool", "max_pool")
+    yield Conv("conv1", 3, width, pool=True, activation="relu6")
     for number in range(1, len(widths)):
         inputs = widths[number - 1]
         yield Conv(f"depth{number}", inputs, inputs, groups=inputs, activation="relu6")
-        yield Conv(f"point{number}", inputs, widths[number], kernel=1, norm=False, activation="none")
-        if number <= 3:
-            yield Step(f"point{number}_pool", "max_pool")
+        pool = number <= 3
+        yield Conv(f"point{number}", inputs, widths[number], kernel=1, norm=False, pool=pool, activation="none")
     yield Step("global_pool", "global_pool")
     yield from _head(widths[-1], 0, classes)
 

@@ -119,10 +119,11 @@ class ReportCNN(nn.Module):
         layers: list[nn.Module] = []
         rows = image_size
         for i, o in itertools.pairwise(widths):
-            layers += [nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(i, o, 3, padding=1, bias=False), nn.BatchNorm2d(o)]
             if rows // 2 >= SMALLEST_FEATURES:
-                layers.append(nn.MaxPool2d(2))
+                layers.append(nn.MaxPool2d(2))  # before the ReLU: the same numbers, a quarter of them to rectify
                 rows //= 2
+            layers.append(nn.ReLU(inplace=True))
         self.features = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(SMALLEST_FEATURES)
         self.head = nn.Sequential(
