@@ -19,6 +19,7 @@ from pipeline.errors import MachineError
 from pipeline.learning.checkpoints import restore_training_state, training_state
 from pipeline.learning.device import Device
 from pipeline.learning.graphed_step import GraphedStep, fastest_step
+from pipeline.learning.matrix_convolution import use_matrix_products
 from pipeline.learning.schedule import learning_rate_at
 from pipeline.learning.train_step import TrainStep
 from pipeline.settings import TrainingSettings
@@ -69,6 +70,8 @@ def train(
     Raises MachineError when the loss is not finite; that epoch is not saved.
     """
     network.to(device.where).to(memory_format=torch.channels_last)
+    if device.where.type == "cpu" and device.dtype == torch.bfloat16:
+        use_matrix_products(network)
     loop = _Loop(network, training_set, loss_of, training, device)
     started = saved_at = time.monotonic()
     try:

@@ -1,0 +1,59 @@
+"""Convolutions of small feature maps as one matrix product: what oneDNN's bf16 backward passes are slow at.
+
+Measured on two cores with AMX bf16, batch 256, forward and backward: 512 channels at 4x4 take 584 ms as a convolution
+and 192 as a product, 128 at 4x4 24.4 and 24.0, 64 at 4x4 8.4 and 12.9, 256 at 8x8 211 and 213; in float32 the product is
+slower throughout. Hence the two limits below. Shapes: images float [N, C, h, w], channels_last; O output channels.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LARGEST_MAP = 16  # output positions, 4x4
+FEWEST_CHANNELS = 128  # of the input
+
+
+class MatrixConv2d(nn.Module):
+    """A convolution's parameters under the same names, and the same function up to rounding."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+        self.stride, self.padding = conv.stride, conv.padding
+
+    def forward(self, images_NChw: Tensor) -> Tensor:
+        """Feature maps [N, O, h', w']; as a product where they are small."""
+        (top, left), (down, right) = self.padding, self.stride
+        rows = (images_NChw.shape[2] + 2 * top - self.weight.shape[2]) // down + 1
+        columns = (images_NChw.shape[3] + 2 * left - self.weight.shape[3]) // right + 1
+        if rows * columns > LARGEST_MAP:
+            return F.conv2d(images_NChw, self.weight, self.bias, self.stride, self.padding)
+        return self._product(images_NChw, rows, columns)
+
+    def _product(self, images_NChw: Tensor, rows: int, columns: int) -> Tensor:
+        (top, left), (down, right) = self.padding, self.stride
+        outputs, _, height, width = self.weight.shape
+        padded_NhwC = F.pad(images_NChw.permute(0, 2, 3, 1), (0, 0, left, left, top, top))
+        windows = [
+            padded_NhwC[:, row : row + down * rows : down, column : column + right * columns : right]
+            for row in range(height)
+            for column in range(width)
+        ]
+        patches = torch.cat(windows, -1).flatten(0, 2)  # [N h' w', height width C]
+        matrix = self.weight.permute(0, 2, 3, 1).flatten(1)  # [O, height width C]
+        found = F.linear(patches, matrix, self.bias)
+        return found.view(len(images_NChw), rows, columns, outputs).permute(0, 3, 1, 2)
+
+
+def use_matrix_products(network: nn.Module) -> None:
+    """Replace, in place, the convolutions that may meet small maps; the state dict stays the same."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.Conv2d and _eligible(child):  # a subclass does something else with its weights
+                setattr(module, name, MatrixConv2d(child))
+
+
+def _eligible(conv: nn.Conv2d) -> bool:
+    plain = conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros"
+    sized = conv.kernel_size != (1, 1) and isinstance(conv.padding, tuple)  # not "same"
+    return plain and sized and conv.in_channels >= FEWEST_CHANNELS
