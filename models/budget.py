@@ -1,10 +1,18 @@
 """How large a packed file will be, before anything is trained (no torch, no numpy)."""
 
+from math import prod
+
+from models.compress.bit_plan import Bits, gaussian_bits
 from models.layers import parameter_count, parameter_shapes
-from models.networks import STUDENTS, Network
+from models.networks import STUDENTS, WIDTH_RANGE, Network
 from models.packed.container import CHECKSUM_BYTES, entry_bytes, header_bytes
 from models.packed.header import Header, default_classes
-from models.packed.precisions import DEMONSTRATION, PRECISIONS, codec_of_tensor, encoded_bytes
+from models.packed.precisions import Codec, codec_of_tensor, encoded_bytes, payload_limits
+from models.staged_layers import GROUPS
+
+FAMILY, DEPTH = "residual", 2  # of students made for a budget
+TABLE_BYTES = 8  # what a tensor's frequencies and the end of its stream take, about
+AIM = 0.997  # of the limit: the last steps are rate control's
 
 
 def packed_size_bytes(network: Network, *, classes: tuple[str, ...], image_size: int, precision: str) -> int:
@@ -19,17 +27,56 @@ def packed_size_bytes(network: Network, *, classes: tuple[str, ...], image_size:
     return header_bytes(header) + tensors + CHECKSUM_BYTES
 
 
-def smallest_size_bytes(network: Network, *, classes: tuple[str, ...], image_size: int) -> tuple[int, str]:
-    """Return the smallest deliverable size and its precision; of equal sizes the one of higher fidelity.
+def low_bit_size_bytes(network: Network, *, classes: tuple[str, ...], image_size: int, bits: Bits) -> int:
+    """Return about how large a low-bit file will be once the network is trained.
 
-    The bare int8 cast is left out: it is a demonstration of what fails.
+    Raises ValueError for a layer in `bits` that the network does not have.
     """
-    sizes = [
-        (packed_size_bytes(network, classes=classes, image_size=image_size, precision=precision), precision)
-        for precision in PRECISIONS
-        if precision != DEMONSTRATION
-    ]
-    return min(sizes, key=lambda pair: pair[0])
+    levels = bits.of_layers(network, len(classes), image_size)
+    header = Header(network, image_size, classes, mean=(0, 0, 0), std=(1, 1, 1))
+    size = header_bytes(header) + CHECKSUM_BYTES
+    for name, shape in parameter_shapes(network, len(classes), image_size):
+        if len(shape) == 1:
+            size += entry_bytes(encoded_bytes(shape, Codec.FP16))
+            continue
+        each = gaussian_bits(levels[name.removesuffix(".weight")], bits.clip)
+        fewest, _ = payload_limits(shape, Codec.LOW_BIT)
+        size += entry_bytes(fewest + TABLE_BYTES + round(prod(shape) * each / 8))
+    return size
+
+
+def propose_network(
+    limit_bytes: int,
+    *,
+    classes: tuple[str, ...],
+    image_size: int,
+    bits: Bits,
+    family: str = FAMILY,
+    depth: int = DEPTH,
+) -> Network:
+    """Return the largest student whose low-bit file is expected to fit; ValueError, with the least size, if none does.
+
+    First as wide as can be with a top of four widths, then with a wider top.
+    """
+    step = GROUPS if family == "shuffled" else 1  # what the channels of grouped convolutions are divided by
+
+    def network_of(width: int, top: int) -> Network:
+        return Network(family, (width, depth) if family == "dense" else (width, depth, top))
+
+    def fits(width: int, top: int) -> bool:
+        size = low_bit_size_bytes(network_of(width, top), classes=classes, image_size=image_size, bits=bits)
+        return size <= AIM * limit_bytes
+
+    if not fits(step, 4 * step):
+        least = low_bit_size_bytes(network_of(step, 4 * step), classes=classes, image_size=image_size, bits=bits)
+        raise ValueError(f"the smallest student takes about {least} bytes")
+    width = step
+    while width + step <= WIDTH_RANGE[1] and fits(width + step, 4 * (width + step)):
+        width += step
+    top = 4 * width
+    while family != "dense" and top + step <= 4 * WIDTH_RANGE[1] and fits(width, top + step):
+        top += step
+    return network_of(width, top)
 
 
 def describe_students(*, image_size: int = 64, class_count: int = 11) -> list[dict[str, object]]:

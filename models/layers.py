@@ -3,55 +3,15 @@
 `models.students` turns a table into modules; file sizes and header checks read the same table, so they cannot disagree.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from math import prod
-from typing import Literal
 
+from models.layer_rows import Block, Conv, Layer, Linear, Step
 from models.networks import Network, check_class_count, check_image_size
+from models.staged_layers import staged_layers
 
 # 32 MiB as float32: a few hostile header bytes can never ask for more, and honest students are 50 times smaller.
 MAX_PARAMETERS = 8 * 2**20
-
-Activation = Literal["relu", "relu6", "none"]
-
-
-@dataclass(frozen=True)
-class Conv:
-    """A convolution with bias and "same" padding, then BatchNorm if `norm`, 2x2 max pooling if `pool`, activation.
-
-    The activations grow with their input, so pooling first gives the same numbers and leaves them a quarter to do.
-    """
-
-    name: str
-    inputs: int
-    outputs: int
-    kernel: int = 3
-    groups: int = 1
-    norm: bool = True
-    pool: bool = False
-    activation: Activation = "relu"
-
-
-@dataclass(frozen=True)
-class Linear:
-    """A fully connected layer with bias, then the activation."""
-
-    name: str
-    inputs: int
-    outputs: int
-    activation: Activation = "none"
-
-
-@dataclass(frozen=True)
-class Step:
-    """A layer without parameters."""
-
-    name: str
-    kind: Literal["global_pool", "flatten", "dropout2d", "dropout"]
-
-
-Layer = Conv | Linear | Step
 
 
 def layer_table(network: Network, classes: int, image_size: int) -> tuple[Layer, ...]:
@@ -64,7 +24,10 @@ def layer_table(network: Network, classes: int, image_size: int) -> tuple[Layer,
     check_image_size(image_size)
     check_class_count(classes)
     families = {"plain": _plain, "grouped": _grouped, "studentnet": _studentnet}
-    layers = tuple(families[network.family](network.integers, classes, (image_size // 16) ** 2))
+    if make := families.get(network.family):
+        layers = tuple(make(network.integers, classes, (image_size // 16) ** 2))
+    else:
+        layers = staged_layers(network, classes)
     weights = sum(prod(shape) for layer in layers for _, shape in _layer_shapes(layer))
     if weights > MAX_PARAMETERS:
         raise ValueError(
@@ -86,7 +49,16 @@ def parameter_count(network: Network, classes: int, image_size: int) -> int:
     """Return the number of trained parameters, BatchNorm's weights and biases included (the report's figures)."""
     layers = layer_table(network, classes, image_size)
     folded = sum(prod(shape) for layer in layers for _, shape in _layer_shapes(layer))
-    return folded + sum(2 * layer.outputs for layer in layers if isinstance(layer, Conv) and layer.norm)
+    return folded + sum(2 * conv.outputs for conv in convolutions(layers) if conv.norm)
+
+
+def convolutions(layers: Iterable[Layer]) -> Iterator[Conv]:
+    """The convolutions of a layer table, those inside blocks too, in order."""
+    for layer in layers:
+        if isinstance(layer, Conv):
+            yield layer
+        elif isinstance(layer, Block):
+            yield from convolutions(layer.layers)
 
 
 def _layer_shapes(layer: Layer) -> list[tuple[str, tuple[int, ...]]]:
@@ -97,6 +69,8 @@ def _layer_shapes(layer: Layer) -> list[tuple[str, tuple[int, ...]]]:
             weight = (outputs, inputs)
         case Step():
             return []
+        case Block(name, _, layers):
+            return [(f"{name}.{inner}", shape) for layer in layers for inner, shape in _layer_shapes(layer)]
     return [(f"{name}.weight", weight), (f"{name}.bias", (outputs,))]
 
 

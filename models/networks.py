@@ -24,7 +24,10 @@ class Family:
     integers: tuple[IntegerRange, ...]
 
 
-_WIDTH = IntegerRange("width", 1, 512)
+WIDTH_RANGE = (1, 512)
+_WIDTH = IntegerRange("width", *WIDTH_RANGE)
+_DEPTH = IntegerRange("depth", 1, 64)
+_STAGED = (_WIDTH, _DEPTH, IntegerRange("top", 1, 4 * WIDTH_RANGE[1]))
 _HIDDEN = IntegerRange("hidden", 0, 4096)  # 0: no hidden layer in the head
 
 FAMILIES: dict[str, Family] = {
@@ -39,6 +42,13 @@ FAMILIES: dict[str, Family] = {
         ),
     ),
     "studentnet": Family(3, (_WIDTH,)),
+    "residual": Family(4, _STAGED),
+    "straight": Family(5, _STAGED),
+    "inverted": Family(6, _STAGED),
+    "shuffled": Family(7, _STAGED),
+    "squeezed": Family(8, _STAGED),
+    "dense": Family(9, (IntegerRange("growth", *WIDTH_RANGE), _DEPTH)),
+    "tied": Family(10, _STAGED),
 }
 
 
@@ -106,3 +116,16 @@ STUDENTS: dict[str, Network] = {
     "studentnet": Network("studentnet", (16,)),
 }
 DEFAULT_STUDENT = "report-student"
+
+
+def network_named(name: str) -> Network:
+    """The network of a name in STUDENTS, or of family and integers, such as "residual-20-2-80".
+
+    Raises ValueError for anything else, with what was found and expected.
+    """
+    if name in STUDENTS:
+        return STUDENTS[name]
+    family, *integers = name.split("-")
+    if family not in FAMILIES or not all(text.isdecimal() and text.isascii() for text in integers):
+        raise ValueError(f"unknown network {name!r}")
+    return Network(family, tuple(int(text[:9]) for text in integers))

@@ -167,6 +167,19 @@ def _predict(argv: list[str], _root: Path) -> int:
     return 0
 
 
+def _ledger(argv: list[str], _root: Path) -> int:
+    """Show where the bytes of a packed file go, tensor by tensor."""
+    from pipeline.stages.show_ledger import ledger_json, ledger_lines, read_ledger
+
+    parser = _Parser(prog="./run.sh ledger", allow_abbrev=False, description=_ledger.__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args(argv)
+    rows = read_ledger(arguments.file)
+    say(json.dumps(ledger_json(rows), indent=1) if arguments.json else "\n".join(ledger_lines(rows)))
+    return 0
+
+
 def _models(argv: list[str], _root: Path) -> int:
     """List every student network: parameters, bytes at each precision."""
     from models.budget import describe_students
@@ -205,12 +218,40 @@ def _bench(argv: list[str], root: Path) -> int:
     return 0
 
 
+def _study(argv: list[str], root: Path) -> int:
+    """Train many small students and compare them: frontier, networks."""
+    from pipeline.request import Job
+    from pipeline.resolve_request import budget, resolve
+    from pipeline.run_folder import RunFolder
+    from pipeline.settings import BUDGET_BYTES
+    from pipeline.studies.run_study import STUDIES, run_study
+
+    parser = _Parser(prog="./run.sh study", allow_abbrev=False, description=_study.__doc__)
+    parser.add_argument("study", choices=list(STUDIES))
+    parser.add_argument("--data", metavar="DIR_OR_ZIP", type=Path, required=True, help="as for a run")
+    parser.add_argument("--labels", metavar="FILE", type=Path, help="soft labels from elsewhere")
+    parser.add_argument("--name", help="name of the study; default: the contest's and the study's")
+    parser.add_argument("--preset", metavar="NAME_OR_TOML", default="study")
+    parser.add_argument("--inductive", action="store_true", help="test images take no part in training")
+    parser.add_argument("--budgets", metavar="BYTES", type=budget, nargs="+", default=[], help="limits to train for")
+    parser.add_argument("--seeds", type=int, choices=range(1, 11), metavar="N", default=1, help="students per point")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", nargs="+", default=[], dest="changes")
+    arguments = parser.parse_args(argv)
+    arguments.name = arguments.name or f"{arguments.data.resolve().stem}-{arguments.study}"
+    arguments.budget, arguments.final = max(arguments.budgets, default=BUDGET_BYTES), False
+    request = resolve(arguments, root)
+    run_study(arguments.study, Job(RunFolder(root, request.name), request), tuple(arguments.budgets), arguments.seeds)
+    return 0
+
+
 COMMANDS: dict[str, Callable[[list[str], Path], int]] = {
     **{stage: _stage(stage) for stage in STAGES},
     "verify": _verify,
+    "ledger": _ledger,
     "predict": _predict,
     "models": _models,
     "bench": _bench,
+    "study": _study,
 }
 
 

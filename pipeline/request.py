@@ -67,7 +67,8 @@ class Job:
             return ["prepare-decode", *(self.run.view_step(*stored) for stored in self.stored_views())]
         members = range(0 if self.request.labels else len(self.settings.teach.members))
         each = [f"{stage}-{member:02d}" for member in members] if stage in ("teach", "export") else [stage]
-        return [*each, "export-soft-labels"] if stage == "export" else each
+        more = {"export": ["export-soft-labels"], "distill": ["quantise"]}
+        return [*each, *more.get(stage, [])]
 
     def student_views(self, split: str) -> int:
         """How many stored views of a split the student's side needs: the clean one only where nothing learns."""

@@ -18,6 +18,7 @@ def run_all(job: Job) -> int:
     from pipeline.stages.pack_student import pack_student
     from pipeline.stages.predict_testing import predict_testing
     from pipeline.stages.prepare_views import prepare_views
+    from pipeline.stages.quantise_student import quantise_student
     from pipeline.stages.teach_members import teach_members
     from pipeline.stages.verify_size import verify_size
 
@@ -32,6 +33,7 @@ def run_all(job: Job) -> int:
             teach_members(job, device)
         export_soft_labels(job, device)
         distill_student(job, device)
+        quantise_student(job, device)
         precision = pack_student(job)
         fits, lines = verify_size(job.run.packed(precision), request.budget_bytes)
         if not fits:
@@ -45,19 +47,12 @@ def run_all(job: Job) -> int:
 
 def check_request(job: Job) -> None:
     """Refuse before any training what cannot end well: an unknown network, a budget that no file can meet."""
-    from models.networks import STUDENTS
-    from pipeline.read_settings import nearest
-
-    name = job.settings.distill.network
-    if name not in STUDENTS:
-        raise RequestError(
-            f"distill.network: unknown network {name!r}{nearest(name, list(STUDENTS))}; ./run.sh models lists them"
-        )
-    _check_members(job)
-    _check_budget(job)
+    check_members(job)
+    check_budget(job, read_classes(job))
 
 
-def _check_members(job: Job) -> None:
+def check_members(job: Job) -> None:
+    """Refuse members that do not exist, or soft labels that are none."""
     if job.request.labels:
         from pipeline.data.soft_labels import load_soft_labels
 
@@ -80,27 +75,31 @@ def _check_members(job: Job) -> None:
             raise RequestError(f"teach.members: weights: no such file {row.weights}")
 
 
-def _check_budget(job: Job) -> None:
-    """The size of a packed file is known before its weights are, so a hopeless budget is refused here."""
-    from models.budget import packed_size_bytes, smallest_size_bytes
-    from models.networks import STUDENTS
+def read_classes(job: Job) -> tuple[str, ...]:
+    """The contest's classes, and with them everything that is wrong with it."""
     from pipeline.data.contest import read_contest
     from pipeline.data.source import open_source
 
-    data, precision = job.settings.data, job.settings.pack.precision
-    contest = read_contest(
-        open_source(Path(job.request.data)), validation_fraction=data.validation_fraction, seed=data.seed
-    )
-    network = STUDENTS[job.settings.distill.network]
-    size, best = smallest_size_bytes(network, classes=contest.classes, image_size=data.image_size)
-    if precision != "auto":
-        best = precision
-        size = packed_size_bytes(network, classes=contest.classes, image_size=data.image_size, precision=precision)
-    if size > job.request.budget_bytes:
+    data = job.settings.data
+    source = open_source(Path(job.request.data))
+    return read_contest(source, validation_fraction=data.validation_fraction, seed=data.seed).classes
+
+
+def check_budget(job: Job, classes: tuple[str, ...]) -> None:
+    """What a packed file will take is known, or nearly, before its weights are: a hopeless budget is refused here."""
+    from models.packed.rate_control import COARSEST
+    from pipeline.student_network import bit_plan, choose_network, expected_bytes
+
+    precision, budget = job.settings.pack.precision, job.request.budget_bytes
+    chosen = choose_network(job.settings, classes, budget)
+    bit_plan(job.settings, chosen)
+    best = "low-bit" if precision == "auto" else precision
+    size = expected_bytes(job.settings, chosen, best, COARSEST)
+    if size > budget:
         which = "smallest packed file" if precision == "auto" else "packed file"
+        about = "about " if best == "low-bit" else ""  # its size depends on the weights
         raise RequestError(
-            f"--budget {job.request.budget_bytes}: the {which} of {job.settings.distill.network} takes {size} bytes "
-            f"({best}), nothing was trained"
+            f"--budget {budget}: the {which} of {chosen.name} takes {about}{size} bytes ({best}), nothing was trained"
         )
 
 

@@ -12,20 +12,30 @@ from pathlib import Path
 from pipeline.errors import RequestError
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+STUDENT_STEPS = ("distill", "quantise", "pack")
 SPLITS = ("training", "validation", "testing")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run. `root` is the folder that holds runs/ and submissions/."""
+    """The files of one run. `root` is the folder that holds runs/ and submissions/.
+
+    A study trains several students on one run's views and soft labels: each is a `point` with files of its own.
+    """
 
     root: Path
     name: str
+    point: str = ""
 
     @property
     def folder(self) -> Path:
         """Everything that a run makes on its way."""
         return self.root / "runs" / self.name
+
+    @property
+    def student_folder(self) -> Path:
+        """What belongs to the student and not to the views and labels that it learns from."""
+        return self.folder / "points" / self.point if self.point else self.folder
 
     @property
     def submission(self) -> Path:
@@ -40,7 +50,7 @@ class RunFolder:
     @property
     def metrics(self) -> Path:
         """One JSON line per epoch of every training."""
-        return self.folder / "metrics.jsonl"
+        return self.student_folder / "metrics.jsonl"
 
     @property
     def contest(self) -> Path:
@@ -76,16 +86,21 @@ class RunFolder:
     @property
     def student(self) -> Path:
         """The finished student's weights, float32."""
-        return self.folder / "student" / "student.safetensors"
+        return self.student_folder / "student" / "student.safetensors"
+
+    @property
+    def quantised_student(self) -> Path:
+        """The student after training with low-bit weights: float weights and the steps that round them."""
+        return self.student_folder / "quantised" / "student.safetensors"
 
     def packed(self, precision: str) -> Path:
         """The student as bytes."""
-        return self.folder / "packed" / f"{precision}.bin"
+        return self.student_folder / "packed" / f"{precision}.bin"
 
     @property
     def pack_report(self) -> Path:
         """Every precision's bytes and accuracy, the chosen one, its ledger."""
-        return self.folder / "packed" / "pack.json"
+        return self.student_folder / "packed" / "pack.json"
 
     @property
     def predictions(self) -> Path:
@@ -99,7 +114,8 @@ class RunFolder:
 
     def receipt(self, step: str) -> Path:
         """The proof that a step finished."""
-        return self.folder / "receipts" / f"{step}.json"
+        folder = self.student_folder if step in STUDENT_STEPS else self.folder
+        return folder / "receipts" / f"{step}.json"
 
     def checkpoint(self, finished: Path) -> Path:
         """The half-trained state that becomes `finished`."""
@@ -110,7 +126,8 @@ class RunFolder:
         """Hold the lock of a step, or of the whole run. Raises RequestError(busy) when another process holds it."""
         from filelock import FileLock, Timeout
 
-        path = self.folder / "locks" / f"{step}.lock"
+        folder = self.student_folder if step in STUDENT_STEPS else self.folder
+        path = folder / "locks" / f"{step}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path, blocking=False)
         try:

@@ -38,5 +38,7 @@ def _train(stage: str, job: Job, member: int | None) -> None:
         export_soft_labels(job, device)
     else:
         from pipeline.stages.distill_student import distill_student
+        from pipeline.stages.quantise_student import quantise_student
 
         distill_student(job, device)
+        quantise_student(job, device)

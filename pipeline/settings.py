@@ -125,6 +125,8 @@ class ExportSettings(Section):
 class DistillSettings(TrainingSettings):
     """The student and how it learns from the soft labels."""
 
+    # a name, a family with its integers ("residual-20-2-80"), or one as wide as the budget permits ("auto", of a family
+    # and a depth "auto-dense-5")
     network: str = "report-student"
     seed: Seed = 0
     weight_decay: NotNegative = 0.01
@@ -133,10 +135,26 @@ class DistillSettings(TrainingSettings):
     ema_decay: float = Field(default=0.998, ge=0.0, lt=1.0)
 
 
+Bits = Literal["ternary", "2", "3", "4", "5", "6", "8"]
+
+
+class QuantiseSettings(TrainingSettings):
+    """How the student's weights become low-bit. Loss and labels are those of [distill]; 0 epochs: rounded only."""
+
+    epochs: int = Field(default=5, ge=0, le=100_000)
+    learning_rate: Positive = 5e-4
+    weight_decay: NotNegative = 0.0
+    ema_decay: float = Field(default=0.998, ge=0.0, lt=1.0)
+    bits: Bits = "4"
+    head_bits: Bits = "8"  # of the classifier
+    layer_bits: dict[str, Bits] = {}  # of single layers by name, such as { conv1 = "8" }
+    clip: Positive = 3.0  # where a channel's outermost code begins to learn, in standard deviations of its weights
+
+
 class PackSettings(Section):
     """How the student becomes bytes."""
 
-    precision: Literal["auto", "fp32", "fp16", "uint8", "uint8-tensor", "int8-cast"] = "auto"
+    precision: Literal["auto", "fp32", "fp16", "uint8", "uint8-tensor", "int8-cast", "low-bit"] = "auto"
 
 
 class DeviceSettings(Section):
@@ -156,6 +174,7 @@ class Settings(Section):
     teach: TeachSettings = TeachSettings()
     export: ExportSettings = ExportSettings()
     distill: DistillSettings = DistillSettings()
+    quantise: QuantiseSettings = QuantiseSettings()
     pack: PackSettings = PackSettings()
     device: DeviceSettings = DeviceSettings()
 

@@ -24,7 +24,13 @@ COLOURS = ((200, 60, 60), (60, 200, 60), (60, 60, 200))
 # The first has dropout, whose random numbers must be the same after an interruption.
 FIRST = '{network = "report-cnn", seed = 1, options = {width = 8, dropout = 0.2}}'
 MEMBERS = f'[{FIRST}, {{network = "test_resnet", seed = 2}}]'
-BATCHES = ("teach.batch_size=8", "distill.batch_size=4", "distill.ema_decay=0.9")
+BATCHES = (
+    "teach.batch_size=8",
+    "distill.batch_size=4",
+    "distill.ema_decay=0.9",
+    "quantise.batch_size=4",
+    "quantise.ema_decay=0.9",
+)
 SMALL = ("--set", f"teach.members={MEMBERS}", *BATCHES)
 CPU = ("--set", "device.kind=cpu", "device.dtype=float32")
 
@@ -106,7 +112,7 @@ def tiny_contest(tmp_path: Path) -> Callable[..., Path]:
     return build
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_cli() -> CommandLine:
     """run_cli(argv, root) -> exit code, stdout, stderr."""
     return call_main

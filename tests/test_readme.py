@@ -98,9 +98,12 @@ def test_every_command_of_the_program_is_in_the_readme() -> None:
 def arguments_of(line: str, smoke_arguments: tuple[str, ...]) -> list[str]:
     """A line of the README as it is carried out here: whole runs as small as they get."""
     words = shlex.split(line)
+    if words and words[0] == "study":
+        return [*words, "--budgets", "9000", "--preset", "smoke", *smoke_arguments, "--set", "pack.precision=low-bit"]
     if words and not words[0].startswith("-"):
         return words
-    digits = () if words else ("teach.batch_size=64", "distill.batch_size=64")  # 1,797 scans need larger batches
+    large = [f"{section}.batch_size=64" for section in ("teach", "distill", "quantise")]
+    digits = [] if words else large  # 1,797 scans need larger batches
     return [*words, "--preset", "smoke", *smoke_arguments, "--set", "distill.epochs=3", *digits]
 
 

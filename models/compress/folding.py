@@ -1,7 +1,7 @@
 """Folds every BatchNorm into the convolution before it: the same function with fewer numbers to store."""
 
 import copy
-from collections import OrderedDict
+import itertools
 
 import torch
 from torch import nn
@@ -19,22 +19,38 @@ def fold_batchnorm(student: nn.Module) -> nn.Sequential:
         raise ValueError(
             f"cannot fold a {type(student).__name__}, expected the nn.Sequential that build_student returns"
         )
-    folded: OrderedDict[str, nn.Module] = OrderedDict()
-    previous = None
-    for name, module in student.named_children():
-        if isinstance(module, nn.BatchNorm2d):
-            if not isinstance(previous, nn.Conv2d):
-                raise ValueError(f"BatchNorm {name!r} follows {type(previous).__name__}, expected a convolution")
-            _absorb(previous, module)
+    folded = copy.deepcopy(student).cpu().float()
+    for sequence, conv, norm in norm_pairs(folded):
+        _absorb(sequence.get_submodule(conv), sequence.get_submodule(norm))
+        delattr(sequence, norm)
+    return folded.eval()
+
+
+def norm_pairs(student: nn.Module) -> list[tuple[nn.Sequential, str, str]]:
+    """Every convolution with a BatchNorm after it: the sequence that holds them and both names in it.
+
+    Raises ValueError for a BatchNorm that does not follow a convolution.
+    """
+    pairs: list[tuple[nn.Sequential, str, str]] = []
+    for sequence in student.modules():
+        if not isinstance(sequence, nn.Sequential):
             continue
-        previous = copy.deepcopy(module).cpu().float()
-        folded[name] = previous
-    return nn.Sequential(folded).eval()
+        children = list(sequence.named_children())
+        for (before, previous), (name, module) in itertools.pairwise([("", sequence), *children]):
+            if not isinstance(module, nn.BatchNorm2d):
+                continue
+            if not isinstance(previous, nn.Conv2d):
+                found = "nothing" if previous is sequence else type(previous).__name__
+                raise ValueError(f"BatchNorm {name!r} follows {found}, expected a convolution")
+            pairs.append((sequence, before, name))
+    return pairs
 
 
 @torch.no_grad()
-def _absorb(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+def _absorb(conv: nn.Module, norm: nn.Module) -> None:
     """Write the norm's effect into the convolution, computed in float64 so that only one rounding is added."""
+    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None
     assert norm.running_var is not None
     mean, variance, weight, bias = (

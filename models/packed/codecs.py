@@ -6,15 +6,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.compress import quantization
+from models.compress.low_bit import spread
 from models.compress.quantization import Quantised
 from models.packed.byte_reader import PackedFileError
-from models.packed.precisions import CODEC_NAMES, Codec, Shape, encoded_bytes
+from models.packed.low_bit_codec import decode_low_bit
+from models.packed.precisions import CODEC_NAMES, FLOAT_CODECS, Codec, Shape, encoded_bytes
 
 
 def encode_tensor(array: ArrayLike, codec: Codec) -> bytes:
     """Return the payload of a float32 tensor: `encoded_bytes(shape, codec)` bytes.
 
-    Raises ValueError for NaN and infinity and, but for fp32 and int8-cast, for magnitudes beyond 65,504 (float16's).
+    Raises ValueError for NaN and infinity, for magnitudes beyond 65,504 (float16's) but by fp32 and int8-cast, and for
+    low-bit, whose codes are not to be had from the weights alone: see `low_bit_codec`.
     """
     match codec:
         case Codec.FP32:
@@ -27,16 +30,18 @@ def encode_tensor(array: ArrayLike, codec: Codec) -> bytes:
             return _join(quantization.quantise_per_tensor(array), scale_type="<f4")
         case Codec.INT8_CAST:
             return quantization.cast_to_int8(array).tobytes()
+        case Codec.LOW_BIT:
+            raise ValueError("a low-bit tensor is made from codes and scales, not from weights")
 
 
 def decode_tensor(payload: bytes, codec: Codec, shape: Shape) -> NDArray[np.float32]:
     """Return the tensor of a payload as a new, writeable float32 array.
 
-    Raises PackedFileError, before anything is allocated, when the payload's length is not exactly that of the shape,
-    and for decoded values that are not finite.
+    Raises PackedFileError, before anything is allocated, when the payload's length is not one that the shape can have,
+    for decoded values that are not finite, and what `decode_low_bit` raises.
     """
-    expected = encoded_bytes(shape, codec)
-    if len(payload) != expected:
+    if codec in FLOAT_CODECS and len(payload) != encoded_bytes(shape, codec):
+        expected = encoded_bytes(shape, codec)
         raise PackedFileError(f"{len(payload)} bytes for a {CODEC_NAMES[codec]} tensor {shape}, expected {expected}")
     with np.errstate(all="ignore"):  # hostile minima and scales overflow; the check below refuses what comes of it
         values = _decode(payload, codec, shape)
@@ -57,6 +62,14 @@ def _decode(payload: bytes, codec: Codec, shape: Shape) -> NDArray[np.float32]:
             return quantization.dequantise(_split(payload, shape, (), scale_type="<f4"))
         case Codec.INT8_CAST:
             return np.frombuffer(payload, np.int8).astype(np.float32).reshape(shape)
+        case Codec.LOW_BIT:
+            return _low_bit_values(payload, shape)
+
+
+def _low_bit_values(payload: bytes, shape: Shape) -> NDArray[np.float32]:
+    """The same product as LowBit.values(), in one array: the largest network has to decode within 64 MiB."""
+    tensor = decode_low_bit(payload, shape)
+    return np.multiply(tensor.codes, spread(tensor.scale.astype(np.float32), len(shape)), dtype=np.float32)
 
 
 def _little(array: NDArray[Any], kind: str) -> bytes:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from models.layers import parameter_shapes
 from models.packed.byte_reader import ByteReader, PackedFileError, varint
 from models.packed.header import Header, read_header, write_header
-from models.packed.precisions import Codec
+from models.packed.precisions import Codec, payload_limits
 
-__all__ = ["Entry", "Header", "PackedFileError", "is_packed", "read_container", "write_container"]
+__all__ = ["Entry", "Header", "PackedFileError", "check_payloads", "is_packed", "read_container", "write_container"]
 
 MAGIC = b"\x89FIT"  # not ASCII, as in PNG: a transfer that mangles text is noticed at the first byte
 FORMAT_VERSION = 1
@@ -59,6 +59,16 @@ def read_container(data: bytes) -> tuple[Header, list[Entry]]:
 def is_packed(data_prefix: bytes) -> bool:
     """Return whether a file that begins with these bytes (at least 4) claims to be a packed file."""
     return data_prefix[: len(MAGIC)] == MAGIC
+
+
+def check_payloads(header: Header, entries: Sequence[Entry]) -> None:
+    """Raise PackedFileError unless every payload has a length that its tensor's shape and codec permit."""
+    shapes = parameter_shapes(header.network, len(header.classes), header.image_size)
+    for (name, shape), entry in zip(shapes, entries, strict=True):
+        fewest, most = payload_limits(shape, Codec(entry.codec))
+        if not fewest <= len(entry.payload) <= most:
+            needed = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+            raise PackedFileError(f"{name} has {len(entry.payload)} bytes, its shape {shape} needs {needed}")
 
 
 def header_bytes(header: Header) -> int:

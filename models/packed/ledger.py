@@ -1,18 +1,21 @@
-"""Where the bytes of a packed file go, tensor by tensor (no torch, no numpy)."""
+"""Where the bytes of a packed file go, tensor by tensor (no torch; numpy only for a file with low-bit tensors)."""
 
 from dataclasses import dataclass
 from math import prod
 
 from models.layers import parameter_shapes
-from models.packed.container import CHECKSUM_BYTES, entry_bytes, header_bytes, read_container
-from models.packed.precisions import CODEC_NAMES, Codec
+from models.packed.container import CHECKSUM_BYTES, Entry, check_payloads, entry_bytes, header_bytes, read_container
+from models.packed.precisions import CODEC_NAMES, Codec, Shape, coded_bytes
 
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """One line of the ledger; `size_bytes` of a tensor includes its codec byte and its length.
+    """One line of the ledger; `size_bytes` = `coded_bytes` + `side_bytes`.
 
-    `header` and `check-sum` are no tensors: their shape is (), their weights 0 and their codec "".
+    `coded_bytes` hold the weights themselves; `side_bytes` all else: codec, length, minima, scales, frequency table.
+    `bits_per_weight` is what the coded bytes come to. `share` is of the file, 0..1. `levels` is 0 and `entropy_bits`,
+    the least that the codes would need for all of the tensor if their counts were known, None where not low-bit.
+    `header` and `check-sum` are no tensors: their shape is (), their weights 0, their codec "", their bytes all side.
     """
 
     name: str
@@ -20,19 +23,57 @@ class LedgerRow:
     weights: int
     codec: str
     size_bytes: int
+    levels: int
+    bits_per_weight: float
+    entropy_bits: float | None
+    coded_bytes: int
+    side_bytes: int
+    share: float
 
 
 def ledger(data: bytes) -> list[LedgerRow]:
     """Return the rows of a packed file, in its own order; their sizes add up to exactly `len(data)`.
 
-    Raises PackedFileError for bytes that are no packed file.
+    Raises PackedFileError for bytes that are no packed file, or a damaged one.
     """
     header, entries = read_container(data)
+    check_payloads(header, entries)
     shapes = parameter_shapes(header.network, len(header.classes), header.image_size)
-    rows = [LedgerRow("header", (), 0, "", header_bytes(header))]
+    rows = [_frame_row("header", header_bytes(header), len(data))]
     for (name, shape), entry in zip(shapes, entries, strict=True):
-        size_bytes = entry_bytes(len(entry.payload))
-        rows.append(LedgerRow(name, shape, prod(shape), CODEC_NAMES[Codec(entry.codec)], size_bytes))
-    rows.append(LedgerRow("check-sum", (), 0, "", CHECKSUM_BYTES))
+        rows.append(_tensor_row(name, shape, entry, len(data)))
+    rows.append(_frame_row("check-sum", CHECKSUM_BYTES, len(data)))
     assert sum(row.size_bytes for row in rows) == len(data)
     return rows
+
+
+def _frame_row(name: str, size_bytes: int, file_bytes: int) -> LedgerRow:
+    return LedgerRow(name, (), 0, "", size_bytes, 0, 0.0, None, 0, size_bytes, size_bytes / file_bytes)
+
+
+def _tensor_row(name: str, shape: Shape, entry: Entry, file_bytes: int) -> LedgerRow:
+    size_bytes = entry_bytes(len(entry.payload))
+    levels, entropy, coded = _coding(entry, shape)
+    return LedgerRow(
+        name=name,
+        shape=shape,
+        weights=prod(shape),
+        codec=CODEC_NAMES[Codec(entry.codec)],
+        size_bytes=size_bytes,
+        levels=levels,
+        bits_per_weight=8 * coded / prod(shape),
+        entropy_bits=entropy,
+        coded_bytes=coded,
+        side_bytes=size_bytes - coded,
+        share=size_bytes / file_bytes,
+    )
+
+
+def _coding(entry: Entry, shape: Shape) -> tuple[int, float | None, int]:
+    """Levels, entropy in bits and coded bytes; for the other codecs their bytes are a matter of arithmetic."""
+    if entry.codec != Codec.LOW_BIT:
+        return 0, None, coded_bytes(shape, Codec(entry.codec))
+    from models.packed.low_bit_codec import measure_low_bit  # sizes by arithmetic alone stay free of numpy
+
+    found = measure_low_bit(entry.payload, shape)
+    return found.levels, found.entropy_bits, found.stream_bytes

@@ -1,19 +1,21 @@
 """A trained student as the bytes of its packed file, and back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from models.compress.folding import fold_batchnorm
+from models.compress.low_bit import LowBit
 from models.layers import parameter_shapes
 from models.packed.codecs import decode_tensor, encode_tensor
 from models.packed.container import Entry, Header, read_container, write_container
+from models.packed.low_bit_codec import encode_low_bit
 from models.packed.precisions import CODEC_NAMES, PRECISIONS, Codec, Shape, codec_of_tensor
 from models.students import build_student
 
-__all__ = ["PRECISIONS", "PackedStudent", "pack_student", "unpack_student"]
+__all__ = ["PRECISIONS", "PackedStudent", "pack_low_bit", "pack_student", "unpack_student"]
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,36 @@ def pack_student(student: nn.Module, header: Header, precision: str) -> bytes:
     precision cannot hold (NaN, infinity, beyond the float16 range), naming the tensor.
     """
     folded = fold_batchnorm(student)
-    found = [(name, tuple(parameter.shape)) for name, parameter in folded.named_parameters()]
-    expected = _shapes(header)
-    if found != expected:
-        raise ValueError(f"the student is not the header's network: {_first_difference(found, expected)}")
+    _check_network(folded, header)
     entries = [_encode(name, parameter, precision) for name, parameter in folded.named_parameters()]
     return write_container(header, entries)
 
 
+def pack_low_bit(folded: nn.Module, header: Header, weights: Mapping[str, LowBit]) -> bytes:
+    """Return the packed file of a folded student whose weights were made low-bit; its biases are stored as fp16.
+
+    `weights` has every parameter with more than one axis, by its name; of `folded` only the biases are read. Raises
+    ValueError for a network that is not the header's, and naming the tensor for one that is missing, unknown or of
+    another shape, and for what LowBit and float16 cannot hold.
+    """
+    _check_network(folded, header)
+    wanted = {name: shape for name, shape in _shapes(header) if len(shape) > 1}
+    for name in (*wanted, *weights):
+        if name not in weights:
+            raise ValueError(f"{name}: no low-bit weights, expected some for every tensor but the biases")
+        if name not in wanted:
+            raise ValueError(f"{name}: the network has no such weights, expected {', '.join(wanted)}")
+        if weights[name].codes.shape != wanted[name]:
+            raise ValueError(f"{name}: codes {weights[name].codes.shape}, expected {wanted[name]}")
+    entries = [
+        _encode_low_bit(name, weights[name]) if name in weights else _encode(name, parameter, CODEC_NAMES[Codec.FP16])
+        for name, parameter in folded.named_parameters()
+    ]
+    return write_container(header, entries)
+
+
 def unpack_student(data: bytes) -> PackedStudent:
-    """Return the student of a packed file; PackedFileError for anything that pack_student could not have written.
+    """Return the student of a packed file; PackedFileError for anything that could not have been packed.
 
     Every payload is checked against its shape before it is decoded, and a network has at most 32 MiB of weights
     (`models.layers.MAX_PARAMETERS`), so that no file makes this allocate more than 64 MiB beyond its own size.
@@ -63,6 +85,20 @@ def unpack_student(data: bytes) -> PackedStudent:
 
 def _shapes(header: Header) -> list[tuple[str, Shape]]:
     return parameter_shapes(header.network, len(header.classes), header.image_size)
+
+
+def _check_network(folded: nn.Module, header: Header) -> None:
+    found = [(name, tuple(parameter.shape)) for name, parameter in folded.named_parameters()]
+    expected = _shapes(header)
+    if found != expected:
+        raise ValueError(f"the student is not the header's network: {_first_difference(found, expected)}")
+
+
+def _encode_low_bit(name: str, tensor: LowBit) -> Entry:
+    try:
+        return Entry(Codec.LOW_BIT, encode_low_bit(tensor))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _encode(name: str, parameter: nn.Parameter, precision: str) -> Entry:

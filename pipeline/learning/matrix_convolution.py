@@ -1,8 +1,8 @@
 """Convolutions of small feature maps as one matrix product: what oneDNN's bf16 backward passes are slow at.
 
 Measured on two cores with AMX bf16, batch 256, forward and backward: 512 channels at 4x4 take 584 ms as a convolution
-and 192 as a product, 128 at 4x4 24.4 and 24.0, 64 at 4x4 8.4 and 12.9, 256 at 8x8 211 and 213; in float32 the product is
-slower throughout. Hence the two limits below. Shapes: images float [N, C, h, w], channels_last; O output channels.
+and 192 as a product, 128 at 4x4 24.4 and 24.0, 64 at 4x4 8.4 and 12.9, 256 at 8x8 211 and 213; in float32 the product
+is slower throughout. Hence the two limits below. Shapes: images float [N, C, h, w], channels_last; O output channels.
 """
 
 import torch
@@ -19,6 +19,7 @@ class MatrixConv2d(nn.Module):
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
+        assert not isinstance(conv.padding, str)
         self.stride, self.padding = conv.stride, conv.padding
 
     def forward(self, images_NChw: Tensor) -> Tensor:
@@ -54,6 +55,5 @@ def use_matrix_products(network: nn.Module) -> None:
 
 
 def _eligible(conv: nn.Conv2d) -> bool:
-    plain = conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros"
-    sized = conv.kernel_size != (1, 1) and isinstance(conv.padding, tuple)  # not "same"
-    return plain and sized and conv.in_channels >= FEWEST_CHANNELS
+    plain = conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros" and conv.padding != "same"
+    return plain and conv.kernel_size != (1, 1) and conv.in_channels >= FEWEST_CHANNELS

@@ -14,6 +14,7 @@ from pipeline.console import say
 from pipeline.data.contest_file import load_contest
 from pipeline.receipts import Step, output_digest, read_notes, run_step
 from pipeline.request import Job
+from pipeline.student_network import student_network
 
 LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "numpy", "Pillow", "opencv-python-headless")
 STAGES = ("prepare", "teach", "export", "distill", "pack", "predict")
@@ -87,7 +88,7 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
         "packed_bytes": packed_bytes,
         "fits": packed_bytes <= request.budget_bytes,
         "precision": precision,
-        "network": request.settings.distill.network,
+        "network": student_network(job).name,
         "parameters": distilled["parameters"],
         "sha256": delivered,
         "accuracy": _accuracy(job, report, precision),

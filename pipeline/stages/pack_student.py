@@ -1,9 +1,10 @@
 """Pack: the student as bytes at every precision, measured from the decoded file, and the choice of the one to ship.
 
-Reads: student, soft labels (for the agreement). Writes: packed/<precision>.bin, packed/pack.json.
+Reads: student, quantised student, soft labels (for the agreement). Writes: packed/<precision>.bin, packed/pack.json.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,9 @@ from pipeline.console import say
 from pipeline.data.contest_file import ContestFacts, load_contest
 from pipeline.receipts import Step, output_digest, run_step
 from pipeline.request import Job
+from pipeline.student_network import StudentNetwork, bit_plan, build_float_student, student_network
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from models.packed.container import Header
 
 
@@ -26,17 +26,17 @@ def pack_student(job: Job) -> str:
 
     Always on the CPU and in float32: what is measured is the file, not the machine.
     """
-    from models.packed.precisions import PRECISIONS
-
+    chosen = student_network(job)
     settings = job.settings.pack.model_dump() | {"budget_bytes": job.request.budget_bytes, "final": job.request.final}
     reads = {
         "student": output_digest(job.run, "distill", job.run.student),
+        "quantised student": output_digest(job.run, "quantise", job.run.quantised_student),
         "soft labels": output_digest(job.run, "export-soft-labels", job.run.soft_labels),
         "contest": output_digest(job.run, "prepare-decode", job.run.contest),
     }
-    settings |= {"inductive": job.request.inductive, "network": job.settings.distill.network}
-    writes = (job.run.pack_report, *(job.run.packed(precision) for precision in PRECISIONS))
-    run_step(job.run, Step("pack", 1, reads, settings, writes), lambda: _pack(job), full_check=job.full_check)
+    settings |= {"inductive": job.request.inductive, "network": chosen.name}
+    writes = (job.run.pack_report, *(job.run.packed(precision) for precision in _offered()))
+    run_step(job.run, Step("pack", 2, reads, settings, writes), lambda: _pack(job, chosen), full_check=job.full_check)
     return json.loads(job.run.pack_report.read_text())["chosen"]
 
 
@@ -57,42 +57,59 @@ def choose(measured: list[dict[str, Any]], wanted: str, budget_bytes: int) -> st
     return max(fitting, key=lambda m: m.get("validation_accuracy", 0.0))["precision"]
 
 
-def _pack(job: Job) -> dict[str, Any]:
+def _offered() -> tuple[str, ...]:
+    """What is packed and measured, in order of falling fidelity."""
+    from models.packed.precisions import CODEC_NAMES, PRECISIONS, Codec
+
+    return (*PRECISIONS, CODEC_NAMES[Codec.LOW_BIT])
+
+
+def _pack(job: Job, chosen: StudentNetwork) -> dict[str, Any]:
     from models.packed.ledger import ledger
-    from models.packed.precisions import PRECISIONS
-    from models.packed.student_file import pack_student as pack_bytes
 
     facts = load_contest(job.run.contest)
-    student, header = _load_student(job, facts), _header(job, facts)
     measured = []
-    for precision in PRECISIONS:
-        write_bytes(job.run.packed(precision), pack_bytes(student, header, precision))
-        measured.append(_measure(job, facts, precision))
+    for precision, data, coarser in _packed_files(job, chosen, _header(job, facts, chosen)):
+        write_bytes(job.run.packed(precision), data)
+        measured.append(_measure(job, facts, precision) | coarser)
         say(_line(measured[-1]))
-    chosen = choose(measured, job.settings.pack.precision, job.request.budget_bytes)
-    rows = [asdict(row) for row in ledger(job.run.packed(chosen).read_bytes())]
-    write_json(job.run.pack_report, {"chosen": chosen, "measured": measured, "ledger": rows})
-    say(f"pack: {chosen} is shipped")
+    shipped = choose(measured, job.settings.pack.precision, job.request.budget_bytes)
+    rows = [asdict(row) for row in ledger(job.run.packed(shipped).read_bytes())]
+    write_json(job.run.pack_report, {"chosen": shipped, "measured": measured, "ledger": rows})
+    say(f"pack: {shipped} is shipped")
     return {}
 
 
-def _load_student(job: Job, facts: ContestFacts) -> "nn.Module":
-    from models.networks import STUDENTS
-    from models.students import build_student
+def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterator[tuple[str, bytes, dict[str, float]]]:
+    """Name and bytes of every precision: of the float student, then of the low-bit one, made to fit the budget.
+
+    With the latter, how many times coarser its steps are than learned.
+    """
+    from models.compress.learned_steps import learn_steps, low_bit_weights
+    from models.packed.rate_control import fit_limit
+    from models.packed.student_file import PRECISIONS, pack_low_bit
+    from models.packed.student_file import pack_student as pack_bytes
     from pipeline.data.tensor_file import load_tensors
 
-    network, image_size = STUDENTS[job.settings.distill.network], job.settings.data.image_size
-    student = build_student(network, classes=len(facts.classes), image_size=image_size)
+    student = build_float_student(job.settings, chosen)
     student.load_state_dict(load_tensors(job.run.student)[0])
-    return student.eval()
+    yield from ((precision, pack_bytes(student, header, precision), {}) for precision in PRECISIONS)
+    quantised = learn_steps(student, bit_plan(job.settings, chosen), job.settings.quantise.clip)
+    quantised.load_state_dict(load_tensors(job.run.quantised_student)[0])
+
+    def pack(coarser: float) -> bytes:
+        folded, weights = low_bit_weights(quantised, coarser)
+        return pack_low_bit(folded, header, weights)
+
+    fitted = fit_limit(pack, job.request.budget_bytes)
+    yield _offered()[-1], fitted.data, {"coarser": fitted.coarser}
 
 
-def _header(job: Job, facts: ContestFacts) -> "Header":
-    from models.networks import STUDENTS
+def _header(job: Job, facts: ContestFacts, chosen: StudentNetwork) -> "Header":
     from models.packed.container import Header
 
     return Header(
-        network=STUDENTS[job.settings.distill.network],
+        network=chosen.network,
         image_size=job.settings.data.image_size,
         classes=facts.classes,
         mean=facts.mean,
@@ -122,4 +139,6 @@ def _measure(job: Job, facts: ContestFacts, precision: str) -> dict[str, Any]:
 def _line(measured: dict[str, Any]) -> str:
     accuracy = measured.get("validation_accuracy")
     shown = "" if accuracy is None else f", validation {accuracy:.2%} (from the decoded file)"
+    if measured.get("coarser", 1.0) != 1.0:
+        shown += f", steps {measured['coarser']:.3f} times as coarse as learned"
     return f"pack: {measured['precision']}: {measured['packed_bytes']:,} bytes{shown}"

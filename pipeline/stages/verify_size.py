@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-from models.layers import parameter_shapes
-from models.packed.container import Entry, Header, PackedFileError, is_packed, read_container
-from models.packed.precisions import Codec, encoded_bytes
+from models.packed.container import PackedFileError, check_payloads, is_packed, read_container
 from pipeline.errors import RequestError
 
 PREFIX_BYTES = 16  # enough to tell a packed file from any other
@@ -32,7 +30,7 @@ def verify_size(path: Path, budget_bytes: int) -> tuple[bool, list[str]]:
 def _describe(path: Path) -> str:
     try:
         header, entries = read_container(path.read_bytes())
-        _check_payloads(header, entries)
+        check_payloads(header, entries)  # with the check-sum, all that can be said without decoding
     except PackedFileError as error:
         raise RequestError(f"{path}: damaged packed file: {error}") from None
     integers = ", ".join(map(str, header.network.integers))
@@ -41,12 +39,3 @@ def _describe(path: Path) -> str:
         f"{path.name}: {header.network.family}({integers}), {len(header.classes)} classes, "
         f"{header.image_size}x{header.image_size} pixels, {len(entries)} tensors, {protocol}, check-sum right"
     )
-
-
-def _check_payloads(header: Header, entries: list[Entry]) -> None:
-    """Every tensor has the bytes that its shape needs: with the check-sum, all that can be said without decoding."""
-    shapes = parameter_shapes(header.network, len(header.classes), header.image_size)
-    for (name, shape), entry in zip(shapes, entries, strict=True):
-        expected = encoded_bytes(shape, Codec(entry.codec))
-        if len(entry.payload) != expected:
-            raise PackedFileError(f"{name} has {len(entry.payload)} bytes, its shape {shape} needs {expected}")

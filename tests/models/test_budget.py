@@ -1,12 +1,16 @@
 """The predicted size is the size of the real file."""
 
 import pytest
+import torch
+from torch import nn
 
-from models.budget import describe_students, packed_size_bytes, smallest_size_bytes
+from models.budget import AIM, describe_students, low_bit_size_bytes, packed_size_bytes, propose_network
+from models.compress.bit_plan import Bits
+from models.compress.learned_steps import learn_steps, low_bit_weights
 from models.networks import STUDENTS, Network
 from models.packed.container import Header
 from models.packed.header import default_classes
-from models.packed.student_file import PRECISIONS, pack_student
+from models.packed.student_file import PRECISIONS, pack_low_bit, pack_student
 from models.students import build_student
 
 
@@ -37,9 +41,54 @@ def test_a_codec_costs_what_it_says():
     assert sizes == [481_204, 240_635, 122_443, 120_713, 120_649]
 
 
-def test_the_smallest_deliverable_leaves_the_bare_cast_out():
-    smallest = smallest_size_bytes(STUDENTS["report-student"], classes=default_classes(11), image_size=64)
-    assert smallest == (120_713, "uint8-tensor")
+BITS = Bits("4", "8", {}, 3.0)
+
+
+def propose(limit_bytes: int, **kind: object) -> Network:
+    return propose_network(limit_bytes, classes=default_classes(11), image_size=64, bits=BITS, **kind)
+
+
+def low_bit_size(network: Network) -> int:
+    return low_bit_size_bytes(network, classes=default_classes(11), image_size=64, bits=BITS)
+
+
+@pytest.mark.parametrize(
+    "network", [STUDENTS["report-student"], Network("residual", (20, 2, 80)), Network("dense", (16, 3))]
+)
+def test_the_predicted_low_bit_size_is_that_of_normal_weights(network):
+    torch.manual_seed(0)
+    student = build_student(network, classes=11, image_size=64)
+    for module in student.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.normal_(module.weight)
+    quantised = learn_steps(student, BITS.of_layers(network, 11, 64), BITS.clip)
+    header = Header(network, 64, default_classes(11), (1, 1, 1), (1, 1, 1))
+    folded, weights = low_bit_weights(quantised)
+    assert len(pack_low_bit(folded, header, weights)) == pytest.approx(low_bit_size(network), rel=0.005)
+
+
+@pytest.mark.parametrize("limit_bytes", [25_000, 100_000, 300_000])
+@pytest.mark.parametrize("kind", [{}, {"family": "shuffled", "depth": 3}, {"family": "tied", "depth": 4}])
+def test_the_largest_network_that_fits_is_proposed(limit_bytes, kind):
+    network = propose(limit_bytes, **kind)
+    width, depth, top = network.integers
+    wider = Network(network.family, (width, depth, top + (4 if network.family == "shuffled" else 1)))
+    assert low_bit_size(network) <= AIM * limit_bytes < low_bit_size(wider)
+    assert top >= 4 * width
+    assert low_bit_size(network) > 0.93 * limit_bytes  # rate control does the rest
+
+
+def test_dense_networks_grow_by_whole_layers():
+    growth, depth = propose(100_000, family="dense", depth=4).integers
+    assert (
+        low_bit_size(Network("dense", (growth, depth))) <= 100_000 < low_bit_size(Network("dense", (growth + 1, depth)))
+    )
+
+
+def test_a_limit_that_nothing_meets_is_refused_with_the_least_size():
+    least = low_bit_size(Network("residual", (1, 2, 4)))
+    with pytest.raises(ValueError, match=f"the smallest student takes about {least} bytes"):
+        propose(least - 1)
 
 
 def test_an_unknown_precision_is_refused():

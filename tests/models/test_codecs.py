@@ -7,7 +7,7 @@ import pytest
 
 from models.packed.byte_reader import PackedFileError
 from models.packed.codecs import decode_tensor, encode_tensor
-from models.packed.precisions import PRECISIONS, Codec, codec_of_tensor, encoded_bytes
+from models.packed.precisions import FLOAT_CODECS, PRECISIONS, Codec, codec_of_tensor, encoded_bytes, payload_limits
 
 WEIGHTS = np.random.default_rng(3).normal(0, 0.1, (8, 4, 3, 3)).astype(np.float32)
 
@@ -27,11 +27,11 @@ def test_payload_by_hand(codec, values, expected):
 
 
 def test_codec_numbers_are_those_in_existing_files():
-    assert [int(codec) for codec in Codec] == [0, 1, 2, 3, 4]
+    assert [int(codec) for codec in Codec] == [0, 1, 2, 3, 4, 5]
     assert PRECISIONS == ("fp32", "fp16", "uint8", "uint8-tensor", "int8-cast")
 
 
-@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("codec", FLOAT_CODECS)
 @pytest.mark.parametrize("shape", [(5,), (4, 6), (2, 3, 1, 1), (0,), (3, 0)])
 def test_size_shape_and_type_survive(codec, shape):
     payload = encode_tensor(np.ones(shape, np.float32), codec)
@@ -56,7 +56,7 @@ def test_error_stays_within_half_a_step(codec, half_steps):
     assert (np.abs(decoded - WEIGHTS) <= half_steps).all()
 
 
-@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("codec", FLOAT_CODECS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_non_finite_weights_are_refused(codec, value):
     with pytest.raises(ValueError, match=r"1 of 2 weights are (NaN|infinite)"):
@@ -70,7 +70,7 @@ def test_weights_beyond_float16_are_refused(value):
     assert decode_tensor(encode_tensor(np.array([value]), Codec.FP32), Codec.FP32, (1,)) == np.float32(value)
 
 
-@pytest.mark.parametrize("codec", Codec)
+@pytest.mark.parametrize("codec", FLOAT_CODECS)
 @pytest.mark.parametrize("difference", [-1, 1])
 def test_a_payload_of_the_wrong_length_is_refused(codec, difference):
     payload = bytes(encoded_bytes((4, 3), codec) + difference)
@@ -104,3 +104,16 @@ def test_biases_are_fp16_below_fp32():
     assert codec_of_tensor("uint8", (8, 4)) == Codec.UINT8_CHANNEL
     with pytest.raises(ValueError, match="unknown precision 'int4', expected one of fp32, fp16, uint8"):
         codec_of_tensor("int4", (8, 4))
+
+
+def test_low_bit_is_no_precision_of_weights_alone():
+    with pytest.raises(ValueError, match="a low-bit tensor is made from codes and scales, not from weights"):
+        encode_tensor(WEIGHTS, Codec.LOW_BIT)
+    with pytest.raises(ValueError, match="unknown precision 'low-bit'"):
+        codec_of_tensor("low-bit", (8, 4))
+
+
+def test_limits_of_a_payload():
+    assert payload_limits((8, 4), Codec.UINT8_CHANNEL) == (8 * 4 + 8 * 6, 8 * 4 + 8 * 6)
+    # levels and two ends, eight scales; then at most a table of 257 bytes, two bytes a code and two words
+    assert payload_limits((8, 4), Codec.LOW_BIT) == (3 + 16, 3 + 16 + 257 + 2 * 32 + 8)

@@ -10,6 +10,7 @@ from models.packed.container import (
     Entry,
     Header,
     PackedFileError,
+    check_payloads,
     entry_bytes,
     is_packed,
     read_container,
@@ -120,7 +121,7 @@ def test_trailing_bytes_are_refused():
 @pytest.mark.parametrize(
     ("header_bytes", "message"),
     [
-        (bytes([9]) + HEADER_BYTES[1:], "unknown network family number 9"),
+        (bytes([99]) + HEADER_BYTES[1:], "unknown network family number 99"),
         (bytes([1, 0]) + HEADER_BYTES[2:], "width 0, expected 1 to 512"),
         (bytes([1]) + varint(2**32 - 1) + HEADER_BYTES[2:], "width 4294967295, expected 1 to 512"),
         (bytes([1]) + b"\xff" * 9 + b"\x01" + HEADER_BYTES[2:], "width: not a number of at most 5 bytes"),
@@ -151,7 +152,7 @@ def test_hostile_headers_are_refused(header_bytes, message):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (b"\x05\x00", "unknown codec 5, expected one of 0, 1, 2, 3, 4"),
+        (b"\x06\x00", "unknown codec 6, expected one of 0, 1, 2, 3, 4, 5"),
         (b"\x01" + varint(2**32 - 1), "payload: 4294967295 bytes expected"),
         (b"\x01" + b"\xff" * 9 + b"\x01", "payload length: not a number"),
     ],
@@ -183,6 +184,15 @@ def test_the_wrong_number_of_tensors_is_not_written():
         write_container(header(), ENTRIES[1:])
     with pytest.raises(ValueError, match="9 is not a valid Codec"):
         write_container(header(), [Entry(9, b""), *ENTRIES[1:]])
+
+
+def test_payloads_that_their_shape_cannot_have_are_named():
+    header_only = [Entry(0, bytes(4 * weights)) for weights in (27, 1, 9, 1, 18, 2, 36, 2, 72, 4, 144, 4, 144, 4, 8, 2)]
+    check_payloads(header(), header_only)
+    with pytest.raises(PackedFileError, match=r"conv1.bias has 3 bytes, its shape \(1,\) needs 4"):
+        check_payloads(header(), [header_only[0], Entry(0, bytes(3)), *header_only[2:]])
+    with pytest.raises(PackedFileError, match=r"conv1.weight has 4 bytes, its shape \(1, 3, 3, 3\) needs 5 to 324"):
+        check_payloads(header(), [Entry(5, bytes(4)), *header_only[1:]])
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0, "00"), (127, "7f"), (128, "8001"), (2**32 - 1, "ffffffff0f")])

@@ -5,14 +5,24 @@ import torch
 from torch import nn
 
 from models.compress.folding import fold_batchnorm
-from models.networks import STUDENTS
+from models.networks import FAMILIES, STUDENTS, Network
 from models.students import build_student
 
 
+def small_network(family: str) -> Network:
+    """A network of one of the families that are made for bytes."""
+    return Network(family, (4, 2) if family == "dense" else (4, 2, 12))
+
+
 def trained(name: str, *, seed: int = 0) -> nn.Sequential:
+    """Return a named student with BatchNorm statistics and weights as after training."""
+    return trained_network(STUDENTS[name], seed=seed)
+
+
+def trained_network(network: Network, *, seed: int = 0) -> nn.Sequential:
     """Return a student with BatchNorm statistics and weights as after training."""
     torch.manual_seed(seed)
-    student = build_student(STUDENTS[name], classes=11, image_size=32)
+    student = build_student(network, classes=11, image_size=32)
     for module in student.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, -1.5, 1.5)
@@ -22,9 +32,13 @@ def trained(name: str, *, seed: int = 0) -> nn.Sequential:
     return student
 
 
-@pytest.mark.parametrize("name", ["report-student", "report-plain-cnn", "report-group-large", "studentnet"])
-def test_eval_output_is_equal(name):
-    student = trained(name).eval()
+NETWORKS = [*(STUDENTS[name] for name in ("report-student", "report-plain-cnn", "report-group-large", "studentnet"))]
+NETWORKS += [small_network(family) for family in FAMILIES if family not in {network.family for network in NETWORKS}]
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.family)
+def test_eval_output_is_equal(network):
+    student = trained_network(network).eval()
     images_N3HW = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(fold_batchnorm(student)(images_N3HW), student(images_N3HW), atol=1e-5, rtol=1e-5)

@@ -2,6 +2,7 @@
 
 import random
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ import torch
 from torch import nn
 
 from models.compress.folding import fold_batchnorm
+from models.compress.low_bit_levels import LEVELS
 from models.networks import STUDENTS, Network
 from models.packed.container import Entry, Header, PackedFileError, read_container, write_container
 from models.packed.header import default_classes
-from models.packed.student_file import PRECISIONS, pack_student, unpack_student
+from models.packed.student_file import PRECISIONS, pack_low_bit, pack_student, unpack_student
 from models.students import build_student
+from tests.models.packed.made_low_bit import HEADER, folded_student, low_bit_file, made_weights
 
 TINY = Network("plain", (1, 0))
 
@@ -104,6 +107,44 @@ def test_packing_is_deterministic_and_repeatable():
     # A decoded fp16 student packs to the very same file: nothing more is lost.
     half = unpack_student(tiny_file("fp16"))
     assert pack_student(half.module, half.header, "fp16") == tiny_file("fp16")
+
+
+@pytest.mark.parametrize("levels", LEVELS.values())
+def test_a_low_bit_file_holds_its_weights_exactly(levels):
+    folded, weights = folded_student(), made_weights(levels)
+    data = pack_low_bit(folded, HEADER, weights)
+    packed = unpack_student(data)
+    assert (packed.precision, packed.header) == ("low-bit", HEADER)
+    for (key, before), after in zip(folded.named_parameters(), packed.module.parameters(), strict=True):
+        stored = weights[key].values() if before.ndim > 1 else before.detach().half().float().numpy()
+        assert np.array_equal(after.numpy(), stored), key
+    assert pack_low_bit(packed.module, packed.header, weights) == data
+
+
+def test_a_low_bit_file_decodes_to_a_network_that_predicts():
+    packed = unpack_student(low_bit_file())
+    with torch.no_grad():
+        assert packed.module(torch.ones(2, 3, 16, 16)).isfinite().all()
+    assert not packed.module.training
+
+
+def test_low_bit_weights_that_do_not_match_the_network_are_named():
+    folded, weights = folded_student(), made_weights(4)
+    with pytest.raises(ValueError, match=r"^conv3.weight: no low-bit weights, expected some for every tensor but"):
+        pack_low_bit(folded, HEADER, {name: tensor for name, tensor in weights.items() if name != "conv3.weight"})
+    with pytest.raises(ValueError, match=r"^conv3.bias: the network has no such weights, expected conv1.weight, conv2"):
+        pack_low_bit(folded, HEADER, weights | {"conv3.bias": weights["conv3.weight"]})
+    with pytest.raises(ValueError, match=r"^conv3.weight: codes \(1, 1, 3, 3\), expected \(2, 1, 3, 3\)"):
+        pack_low_bit(folded, HEADER, weights | {"conv3.weight": weights["conv2.weight"]})
+    with pytest.raises(ValueError, match=r"^conv3.weight: codes -2 to 1, expected within -1 to 1 \(3 levels\)"):
+        pack_low_bit(folded, HEADER, weights | {"conv3.weight": replace(weights["conv3.weight"], levels=3)})
+    with pytest.raises(ValueError, match=r"classifier.weight \(2, 4\), expected classifier.weight \(7, 4\)"):
+        pack_low_bit(folded, replace(HEADER, classes=default_classes(7)), weights)
+
+
+def test_a_low_bit_file_is_smaller_than_any_other():
+    sizes = [len(low_bit_file(levels)) for levels in (3, 16)] + [len(tiny_file("uint8"))]
+    assert sizes == sorted(sizes)
 
 
 def test_mixed_codecs_are_named():

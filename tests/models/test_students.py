@@ -159,10 +159,12 @@ def test_class_counts_that_do_not_exist(classes):
 
 
 def test_family_numbers_are_those_in_existing_files():
-    assert {name: family.id for name, family in FAMILIES.items()} == {"plain": 1, "grouped": 2, "studentnet": 3}
-    assert [family_of_id(number) for number in (1, 2, 3)] == ["plain", "grouped", "studentnet"]
-    with pytest.raises(ValueError, match="unknown network family number 4"):
-        family_of_id(4)
+    made = {"residual": 4, "straight": 5, "inverted": 6, "shuffled": 7, "squeezed": 8, "dense": 9, "tied": 10}
+    numbers = {name: family.id for name, family in FAMILIES.items()}
+    assert numbers == {"plain": 1, "grouped": 2, "studentnet": 3} | made
+    assert [family_of_id(number) for number in numbers.values()] == list(numbers)
+    with pytest.raises(ValueError, match="unknown network family number 11"):
+        family_of_id(11)
 
 
 def test_sizes_and_headers_need_no_torch():

@@ -103,16 +103,16 @@ def test_bad_budgets(refused, tiny_contest, budget: str, command: str):
 
 def test_a_hopeless_budget_is_refused_before_any_work(refused, tiny_contest, tmp_path: Path):
     argv = ["--preset", "smoke", "--data", tiny_contest()]
-    line = refused(*argv, "--budget", "50000")
+    line = refused(*argv, "--budget", "20000")
     match = re.fullmatch(
-        r"--budget 50000: the smallest packed file of report-student takes (\d+) bytes \(uint8-tensor\), "
+        r"--budget 20000: the smallest packed file of report-student takes about (\d+) bytes \(low-bit\), "
         r"nothing was trained",
         line,
     )
     assert match
     assert not list((tmp_path / "root").rglob("*.npy"))
     smallest = int(match[1])
-    assert f"takes {smallest} bytes" in refused(*argv, "--budget", str(smallest - 1))
+    assert f"takes about {smallest} bytes" in refused(*argv, "--budget", str(smallest - 1))
     # one byte more and the budget is no longer what is wrong
     assert refused(*argv, "--budget", match[1], "--set", "teach.members=[]").startswith("preset smoke: teach.members")
 
@@ -185,5 +185,5 @@ def test_predict_refuses_what_it_cannot_do(refused, smoke_run, tmp_path: Path):
 def test_data_beside_run_sh_is_found(refused, tiny_contest, tmp_path: Path):
     tiny_contest("data")
     line = refused("--preset", "smoke", "--budget", "1", root=tmp_path)
-    assert "the smallest packed file of report-student takes 109" in line
+    assert "the smallest packed file of report-student takes about 32" in line
     assert not (tmp_path / "runs").exists()

@@ -33,6 +33,7 @@ def damage(path: Path) -> None:
         (lambda run: run.member_log_probs(1), "export-01"),
         (lambda run: run.soft_labels, "export-soft-labels"),
         (lambda run: run.student, "distill"),
+        (lambda run: run.quantised_student, "quantise"),
         (lambda run: run.packed("fp16"), "pack"),
         (lambda run: run.predictions, "predict"),
     ],
@@ -76,7 +77,7 @@ def small_disk() -> Iterator[None]:
 
 def test_a_disk_that_fills_up_is_told_and_the_run_goes_on_later(smoke_copy, run_cli: RunCli):
     expected = file_digest(smoke_copy.run.submission / "student.bin")
-    smoke_copy.forget(["distill", "pack", "predict", "deliver"])
+    smoke_copy.forget(["distill", "quantise", "pack", "predict", "deliver"])
     for folder in (smoke_copy.run.student.parent, smoke_copy.run.pack_report.parent, smoke_copy.run.submission):
         shutil.rmtree(folder)
     with small_disk():

@@ -15,7 +15,7 @@ from pipeline.learning import training
 
 RunCli = Callable[..., tuple[int, str, str]]
 
-LATE = {"export-soft-labels", "distill", "pack", "predict", "deliver"}
+LATE = {"export-soft-labels", "distill", "quantise", "pack", "predict", "deliver"}
 
 
 def rerun(smoke, run_cli: RunCli, *more: str) -> tuple[set[str], str]:
@@ -50,7 +50,7 @@ def test_the_same_command_again_does_nothing(smoke_copy, run_cli: RunCli):
 
 def test_longer_distillation_redoes_the_student_alone(smoke_copy, run_cli: RunCli):
     done, out = rerun(smoke_copy, run_cli, "--set", "distill.epochs=4")
-    assert done == {"distill", "pack", "predict", "deliver"}
+    assert done == {"distill", "quantise", "pack", "predict", "deliver"}
     assert "distill: its settings changed, done again" in out
     assert "student: epoch 4 of 4" in out
     assert manifest_of(smoke_copy)["settings"]["distill"]["epochs"] == 4
@@ -170,7 +170,7 @@ def stop_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int, error: BaseExcept
 @pytest.mark.parametrize("stage", ["teach-00", "teach-01", "distill"])
 def test_an_interruption_changes_no_byte(smoke_copy, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, stage: str):
     expected = {path.name: file_digest(path) for path in smoke_copy.run.submission.iterdir()}
-    steps = {stage, "distill", "pack", "predict", "deliver"}
+    steps = {stage, "distill", "quantise", "pack", "predict", "deliver"}
     smoke_copy.forget(steps)
     shutil.rmtree(smoke_copy.run.submission)
     with monkeypatch.context() as patch:

@@ -15,7 +15,7 @@ PREPARE = {"prepare-decode", "prepare-teacher-training-001"} | {
     f"prepare-student-{split}-001" for split in ("training", "testing")
 }
 MEMBERS = {"teach-00", "teach-01", "export-00", "export-01"}
-ALL = PREPARE | MEMBERS | {"export-soft-labels", "distill", "pack", "predict", "deliver"}
+ALL = PREPARE | MEMBERS | {"export-soft-labels", "distill", "quantise", "pack", "predict", "deliver"}
 
 
 def test_the_smoke_run_has_these_steps(smoke_run):
@@ -47,7 +47,7 @@ def test_stages_one_by_one(smoke_copy, run_cli: RunCli):
     assert "export-soft-labels is not done yet; run ./run.sh export --name tiny first" in too_early("distill")
     assert stage("export") == {"export-00", "export-01", "export-soft-labels"}
     assert "distill is not done yet; run ./run.sh distill --name tiny first" in too_early("pack")
-    assert stage("distill") == {"distill"}
+    assert stage("distill") == {"distill", "quantise"}
     assert stage("pack") == {"pack"}
     assert file_digest(smoke.run.packed("fp16")) == student
 

@@ -1,0 +1,48 @@
+"""Which layer gets how many levels, and what a weight then costs (no torch, no numpy).
+
+Layers are named as in the layer table ("conv1"); `models.compress.low_bit_levels` says what levels are.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.compress.low_bit_levels import LEVELS, code_range
+from models.layers import parameter_shapes
+from models.networks import Network
+
+HEAD = "classifier"
+
+
+@dataclass(frozen=True)
+class Bits:
+    """How finely a student's weights are to be stored: names of bit widths, the head's own, those of single layers.
+
+    `clip`: where a channel's outermost code begins to learn, in standard deviations of its weights.
+    """
+
+    body: str
+    head: str
+    layers: Mapping[str, str]
+    clip: float
+
+    def of_layers(self, network: Network, classes: int, image_size: int) -> dict[str, int]:
+        """Levels of every layer with weights, in order; ValueError for a layer that the network does not have."""
+        shapes = parameter_shapes(network, classes, image_size)
+        names = [name.removesuffix(".weight") for name, shape in shapes if len(shape) > 1]
+        unknown = next((name for name in self.layers if name not in names), None)
+        if unknown is not None:
+            raise ValueError(f"no layer {unknown!r}, expected one of {', '.join(names)}")
+        own = {HEAD: self.head} | dict(self.layers)
+        return {name: LEVELS[own.get(name, self.body)] for name in names}
+
+
+def gaussian_bits(levels: int, clip: float) -> float:
+    """Entropy in bits of normally distributed weights whose outermost positive code lies at `clip` deviations."""
+    lowest, highest = code_range(levels)
+    step = clip / highest
+    edges = [-math.inf, *((code + 0.5) * step for code in range(lowest, highest)), math.inf]
+    below = [0.5 * (1 + math.erf(edge / math.sqrt(2))) for edge in edges]
+    shares = [above - under for under, above in itertools.pairwise(below)]
+    return -sum(share * math.log2(share) for share in shares if share > 0)

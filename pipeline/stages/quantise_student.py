@@ -1,0 +1,48 @@
+"""Quantise: the student goes on learning while its weights are rounded to a few levels.
+
+Reads: student, student views, soft labels, labels. Writes: quantised/student.safetensors (float weights and the steps
+that round them), one line per epoch in metrics.jsonl.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.atomic import value_digest
+from pipeline.console import say
+from pipeline.receipts import Step, output_digest, run_step
+from pipeline.request import Job
+from pipeline.student_network import bit_plan, build_float_student, student_network
+from pipeline.student_training import StudentTraining, student_reads, train_student
+
+if TYPE_CHECKING:
+    from pipeline.learning.device import Device
+
+
+def quantise_student(job: Job, device: "Device") -> None:
+    """Give the student low-bit weights and train it on, for no epoch at all where the settings say so."""
+    from models.compress.learned_steps import learn_steps
+    from pipeline.data.tensor_file import load_tensors, save_tensors
+
+    chosen, quantise, distill = student_network(job), job.settings.quantise, job.settings.distill
+    plan = bit_plan(job.settings, chosen)
+    reads = student_reads(job) | {"student": output_digest(job.run, "distill", job.run.student)}
+    loss = {"alpha": distill.alpha, "temperature": distill.temperature, "seed": distill.seed}
+    settings = quantise.shaping() | loss | {"image_size": job.settings.data.image_size, "network": chosen.name}
+    step = Step("quantise", 1, reads, settings, (job.run.quantised_student,))
+
+    def work() -> dict[str, Any]:
+        student = build_float_student(job.settings, chosen)
+        student.load_state_dict(load_tensors(job.run.student)[0])
+        network = learn_steps(student, plan, quantise.clip)
+        say(f"low-bit student: {quantise.bits} bits, head {quantise.head_bits}, {quantise.epochs} epochs")
+        seconds = 0.0
+        if quantise.epochs:
+            identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
+            checkpoint = job.run.checkpoint(job.run.quantised_student)
+            own = StudentTraining("low-bit student", "quantise", quantise, checkpoint, identity)
+            trained = train_student(job, device, network, own)
+            network, seconds = trained.network, trained.earlier_seconds
+        save_tensors(job.run.quantised_student, network.state_dict(), {"network": chosen.name})
+        job.run.checkpoint(job.run.quantised_student).unlink(missing_ok=True)
+        return {"device": device.description, "earlier_seconds": seconds}
+
+    run_step(job.run, step, work, full_check=job.full_check)

@@ -1,0 +1,107 @@
+"""How a student is trained, with float weights or low-bit ones: views, soft labels, loss, what an epoch reports."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.atomic import append_line
+from pipeline.console import say
+from pipeline.data.contest_file import ContestFacts, load_contest
+from pipeline.receipts import output_digest, view_digests
+from pipeline.request import Job
+from pipeline.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pipeline.data.batches import Normalisation, TrainingSet
+    from pipeline.data.soft_labels import SoftLabels
+    from pipeline.learning.device import Device
+    from pipeline.learning.training import EpochReport, Trained
+
+
+@dataclass(frozen=True)
+class StudentTraining:
+    """One training of the student: what it is called, how it learns, where its half-trained state lies, what it is."""
+
+    label: str
+    stage: str  # in the metrics
+    settings: TrainingSettings
+    checkpoint: Path
+    identity: str
+
+
+def student_reads(job: Job) -> dict[str, str]:
+    """Digests of everything that a student learns from."""
+    reads = {
+        "contest": output_digest(job.run, "prepare-decode", job.run.contest),
+        "soft labels": output_digest(job.run, "export-soft-labels", job.run.soft_labels),
+    }
+    for split in job.request.student_splits:
+        reads |= view_digests(job.run, "student", split, job.settings.views.student_views)
+    return reads
+
+
+def train_student(job: Job, device: "Device", network: "nn.Module", own: StudentTraining) -> "Trained":
+    """Train a network on the run's views and soft labels; loss, temperature and seed are those of [distill]."""
+    from pipeline.data.batches import Normalisation
+    from pipeline.data.soft_labels import load_soft_labels
+    from pipeline.learning.losses import student_loss
+    from pipeline.learning.schedule import validates_after
+    from pipeline.learning.training import Training, train
+
+    facts, labels = load_contest(job.run.contest), load_soft_labels(job.run.soft_labels)
+    distill, normalisation = job.settings.distill, Normalisation(facts.mean, facts.std)
+    loss_of = functools.partial(student_loss, alpha=distill.alpha, temperature=distill.temperature)
+
+    def on_epoch(report: "EpochReport") -> None:
+        line = {"stage": own.stage, "epoch": report.epoch, "loss": report.loss}
+        looked_at = validates_after(report.epoch, own.settings.epochs)
+        found = _validate(job, device, report.network, normalisation, facts, labels) if looked_at else {}
+        shown = "".join(f", {name.replace('_', ' ')} {value:.2%}" for name, value in found.items())
+        line |= found
+        line |= {"learning_rate": report.learning_rate, "seconds": round(report.seconds, 3)}
+        append_line(job.run.metrics, line)
+        of = f"{report.epoch} of {own.settings.epochs}"
+        say(f"{own.label}: epoch {of}, loss {report.loss:.4f}{shown}, {report.seconds:.1f} s")
+
+    training = Training(own.label, own.settings, distill.seed, own.checkpoint, own.identity)
+    return train(network, _training_set(job, facts, labels, normalisation), loss_of, training, device, on_epoch)
+
+
+def _training_set(job: Job, facts: ContestFacts, labels: "SoftLabels", normalisation: "Normalisation") -> "TrainingSet":
+    import torch
+
+    from pipeline.data.batches import TrainingSet
+
+    splits, count = job.request.student_splits, job.settings.views.student_views
+    views = [[job.run.view("student", split, view) for split in splits] for view in range(count)]
+    hard_labels_N = torch.tensor([label for split in splits for label in facts.labels[split]])
+    soft_VNC = torch.cat([labels.log_probs_VNC[split][:count] for split in splits], dim=1)
+    return TrainingSet(
+        views, hard_labels_N, soft_VNC, len(facts.classes), normalisation, job.settings.distill.temperature
+    )
+
+
+def _validate(
+    job: Job,
+    device: "Device",
+    network: "nn.Module",
+    normalisation: "Normalisation",
+    facts: ContestFacts,
+    labels: "SoftLabels",
+) -> dict[str, float]:
+    """Validation accuracy and agreement with the ensemble there; under --final, agreement on the test images alone."""
+    from pipeline.learning.inference import accuracy, agreement, predict_log_probs
+
+    split = "testing" if job.request.final else "validation"
+    images_NHWC = np.load(job.run.clean(split), mmap_mode="r")
+    log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device)
+    agreed = agreement(log_probs_NC, labels.log_probs_VNC[split][0].float().numpy())
+    if job.request.final:
+        return {"testing_agreement": agreed}
+    right = accuracy(log_probs_NC, np.array(facts.labels["validation"]))
+    return {"validation_accuracy": right, "validation_agreement": agreed}

@@ -1,0 +1,39 @@
+"""Which kind of network holds the most accuracy in a given number of bytes, all trained alike.
+
+Widths are the largest whose low-bit files are expected to fit. Writes submissions/<name>/networks.csv.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.request import Job
+from pipeline.studies.points import Point
+from pipeline.studies.tables import write_table
+
+BUDGETS = (100_000,)
+CANDIDATES = (  # family and depth
+    ("straight", 1),
+    ("residual", 1),
+    ("residual", 2),
+    ("residual", 3),
+    ("squeezed", 2),
+    ("shuffled", 2),
+    ("inverted", 3),
+    ("dense", 5),
+    ("tied", 3),
+)
+
+
+def network_points(budgets: Sequence[int], seeds: int) -> list[Point]:
+    """Every candidate at every limit."""
+    points = []
+    for budget, (family, depth), seed in itertools.product(budgets, CANDIDATES, range(seeds)):
+        made = {"distill": {"network": f"auto-{family}-{depth}"}, "pack": {"precision": "low-bit"}}
+        points.append(Point(f"{family}-{depth}-{budget}", budget, seed, ("low-bit",), made))
+    return points
+
+
+def write_networks(study: Job, _: Point, rows: Sequence[dict[str, Any]]) -> None:
+    """Bring the table up to a point that was just trained."""
+    write_table(study.run.submission / "networks.csv", rows)

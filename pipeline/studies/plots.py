@@ -1,0 +1,49 @@
+"""Pictures of studies, drawn without a screen."""
+
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.atomic import write_bytes
+from pipeline.studies.tables import mean_and_error
+
+
+def plot_frontier(path: Path, rows: Sequence[dict[str, Any]], protocol: str) -> None:
+    """Validation accuracy against bytes on disk (log scale): made students as a line, the report's as points.
+
+    Bars are standard errors over seeds, where there are several.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["point"], row["precision"]].append(row)
+    made = sorted(_place(group) for (point, _), group in groups.items() if point.isdigit())
+    if made:
+        sizes, accuracies, errors = zip(*made, strict=True)
+        axes.errorbar(sizes, accuracies, errors, marker="o", capsize=3, label="made for the limit, low-bit")
+    for (point, precision), group in groups.items():
+        if not point.isdigit():
+            size, accuracy, error = _place(group)
+            axes.errorbar([size], [accuracy], [error], marker="s", capsize=3, label=f"report's network, {precision}")
+    axes.set_xscale("log")
+    axes.set_xticks(sorted({row["budget_bytes"] for row in rows}), minor=False)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:.0f}")
+    axes.minorticks_off()
+    axes.set_xlabel("bytes on disk, thousands")
+    axes.set_ylabel(f"validation accuracy, % ({protocol})")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120, metadata={"Software": None})
+    write_bytes(path, picture.getvalue())
+
+
+def _place(group: Sequence[dict[str, Any]]) -> tuple[float, float, float]:
+    """Bytes, mean accuracy in percent and its standard error."""
+    mean, error = mean_and_error([100 * row["validation_accuracy"] for row in group])
+    return mean_and_error([row["packed_bytes"] for row in group])[0], mean, error

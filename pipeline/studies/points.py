@@ -1,0 +1,70 @@
+"""One student of a study: trained, made low-bit and packed on the views and soft labels that the study shares."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.receipts import read_notes
+from pipeline.request import Job
+from pipeline.run_folder import STUDENT_STEPS
+from pipeline.settings import Settings
+from pipeline.student_network import expected_bytes, student_network
+
+if TYPE_CHECKING:
+    from pipeline.learning.device import Device
+
+
+@dataclass(frozen=True)
+class Point:
+    """What sets one student apart. `changes`: section -> the settings that differ from the study's."""
+
+    name: str
+    budget_bytes: int
+    seed: int
+    precisions: tuple[str, ...]  # the files that are of interest
+    changes: Mapping[str, Mapping[str, Any]]
+
+    def job(self, study: Job) -> Job:
+        """The study's job with this student's settings and files."""
+        settings = study.settings.model_dump()
+        for section, values in self.changes.items():
+            settings[section] |= dict(values)
+        settings["distill"]["seed"] = self.seed
+        run = dataclasses.replace(study.run, point=f"{self.name}-seed{self.seed}")
+        changed = {"settings": Settings.model_validate(settings), "budget_bytes": self.budget_bytes}
+        return Job(run, study.request.model_copy(update=changed), study.full_check)
+
+
+def train_point(point: Point, study: Job, device: "Device") -> list[dict[str, Any]]:
+    """Train, quantise and pack one student, or skip what is done; a row for each of its files that is of interest."""
+    from pipeline.stages.distill_student import distill_student
+    from pipeline.stages.pack_student import pack_student
+    from pipeline.stages.quantise_student import quantise_student
+
+    job = point.job(study)
+    distill_student(job, device)
+    quantise_student(job, device)
+    pack_student(job)
+    measured = {row["precision"]: row for row in json.loads(job.run.pack_report.read_text())["measured"]}
+    return [_row(point, job, measured[precision]) for precision in point.precisions]
+
+
+def _row(point: Point, job: Job, measured: dict[str, Any]) -> dict[str, Any]:
+    precision = measured["precision"]
+    return {
+        "point": point.name,
+        "seed": point.seed,
+        "budget_bytes": point.budget_bytes,
+        "packed_bytes": measured["packed_bytes"],
+        "predicted_bytes": expected_bytes(job.settings, student_network(job), precision),
+        "validation_accuracy": round(measured["validation_accuracy"], 6),
+        "validation_agreement": round(measured["validation_agreement"], 6),
+        "precision": precision,
+        "bits": job.settings.quantise.bits if precision == "low-bit" else "",
+        "coarser": round(measured.get("coarser", 1.0), 4),
+        "network": student_network(job).name,
+        "parameters": read_notes(job.run, "distill")["parameters"],
+        "seconds": round(sum(read_notes(job.run, step)["seconds"] for step in STUDENT_STEPS), 1),
+    }

@@ -1,0 +1,70 @@
+"""A study from the contest to its table: views and soft labels once, then every student that is missing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.console import say
+from pipeline.request import Job, save_request
+from pipeline.run_all import check_budget, check_members, read_classes
+from pipeline.studies import frontier, networks
+from pipeline.studies.points import Point, train_point
+
+
+@dataclass(frozen=True)
+class Study:
+    """One experiment: the limits it is about, its students, and what it delivers after each of them."""
+
+    budgets: tuple[int, ...]
+    points: Callable[[Sequence[int], int], list[Point]]
+    deliver: Callable[[Job, Point, Sequence[dict[str, Any]]], None]
+
+
+STUDIES = {
+    "frontier": Study(frontier.BUDGETS, frontier.frontier_points, frontier.write_frontier),
+    "networks": Study(networks.BUDGETS, networks.network_points, networks.write_networks),
+}
+
+
+def run_study(name: str, job: Job, budgets: Sequence[int], seeds: int) -> None:
+    """Do what is missing of a study and say its rows; the same command again resumes."""
+    from pipeline.learning.device import pick_device
+    from pipeline.stages.export_soft_labels import export_soft_labels
+    from pipeline.stages.prepare_views import prepare_views
+    from pipeline.stages.teach_members import teach_members
+
+    study, device = STUDIES[name], pick_device(job.settings.device)
+    points = study.points(budgets or study.budgets, seeds)
+    _check(job, points)
+    with job.run.locked("run", f"run {job.run.name} is going on in another process; give this one another --name"):
+        save_request(job.run, job.request)
+        say(f"study {name}: {job.request.data}, {job.request.protocol}, on {device.name}")
+        prepare_views(job)
+        if not job.request.labels:
+            teach_members(job, device)
+        export_soft_labels(job, device)
+        rows: list[dict[str, Any]] = []
+        for point in points:
+            rows += train_point(point, job, device)
+            study.deliver(job, point, rows)
+    say("\n".join(study_lines(rows)))
+    say(f"in {job.run.submission}")
+
+
+def study_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A study's rows as a table."""
+    lines = [f"{'student':28}{'network':>18}{'weights':>9}{'predicted':>10}{'bytes':>9}{'validation':>11}{'agrees':>8}"]
+    for row in rows:
+        student = f"{row['point']} {row['precision']}, seed {row['seed']}"
+        sizes = f"{row['parameters']:>9,}{row['predicted_bytes']:>10,}{row['packed_bytes']:>9,}"
+        shares = f"{row['validation_accuracy']:>11.2%}{row['validation_agreement']:>8.2%}"
+        lines.append(f"{student:28}{row['network']:>18}{sizes}{shares}")
+    return lines
+
+
+def _check(job: Job, points: Sequence[Point]) -> None:
+    """Refuse what cannot end well before anything is trained."""
+    check_members(job)
+    classes = read_classes(job)
+    for point in points:
+        check_budget(point.job(job), classes)

@@ -1,0 +1,43 @@
+"""One knob moves a file to the end of its limit."""
+
+import pytest
+
+from models.packed.rate_control import COARSEST, FINEST, fit_limit
+
+
+class Packer:
+    """A file of so many bytes at the learned steps, smaller as they get coarser."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.size_bytes, self.asked = size_bytes, []
+
+    def __call__(self, coarser: float) -> bytes:
+        self.asked.append(coarser)
+        return bytes(round(self.size_bytes / coarser))
+
+
+def test_what_fills_the_limit_is_left_alone():
+    packer = Packer(995)
+    assert fit_limit(packer, 1000).coarser == 1.0
+    assert packer.asked == [1.0]
+
+
+@pytest.mark.parametrize("size_bytes", [1001, 1300, 1990, 985, 900, 810])
+def test_the_file_ends_in_the_last_hundredth(size_bytes):
+    fitted = fit_limit(Packer(size_bytes), 1000)
+    assert 990 <= len(fitted.data) <= 1000
+    assert FINEST <= fitted.coarser <= COARSEST
+
+
+def test_a_network_that_cannot_fill_the_limit_keeps_its_learned_steps():
+    fitted = fit_limit(Packer(700), 1000)
+    assert (fitted.coarser, len(fitted.data)) == (1.0, 700)
+
+
+def test_a_network_that_cannot_fit_gives_its_smallest_file():
+    fitted = fit_limit(Packer(2100), 1000)
+    assert (fitted.coarser, len(fitted.data)) == (COARSEST, 1050)
+
+
+def test_sizes_that_jump_end_below_the_limit():
+    assert len(fit_limit(lambda coarser: bytes(1200 if coarser < 1.1 else 950), 1000).data) == 950
