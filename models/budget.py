@@ -63,12 +63,17 @@ def propose_network(
     def network_of(width: int, top: int) -> Network:
         return Network(family, (width, depth) if family == "dense" else (width, depth, top))
 
-    def fits(width: int, top: int) -> bool:
-        size = low_bit_size_bytes(network_of(width, top), classes=classes, image_size=image_size, bits=bits)
-        return size <= AIM * limit_bytes
+    def size_of(width: int, top: int) -> int:
+        return low_bit_size_bytes(network_of(width, top), classes=classes, image_size=image_size, bits=bits)
 
-    if not fits(step, 4 * step):
-        least = low_bit_size_bytes(network_of(step, 4 * step), classes=classes, image_size=image_size, bits=bits)
+    def fits(width: int, top: int) -> bool:
+        try:
+            return size_of(width, top) <= AIM * limit_bytes
+        except ValueError:  # more weights than a network may have
+            return False
+
+    least = size_of(step, 4 * step)
+    if least > AIM * limit_bytes:
         raise ValueError(f"the smallest student takes about {least} bytes")
     width = step
     while width + step <= WIDTH_RANGE[1] and fits(width + step, 4 * (width + step)):

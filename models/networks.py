@@ -1,5 +1,6 @@
 """Names, families and permitted sizes of the student networks; without torch, for settings and file headers."""
 
+import re
 from dataclasses import dataclass
 
 CLASS_COUNT_RANGE = (2, 65_535)
@@ -50,6 +51,9 @@ FAMILIES: dict[str, Family] = {
     "dense": Family(9, (IntegerRange("growth", *WIDTH_RANGE), _DEPTH)),
     "tied": Family(10, _STAGED),
 }
+
+
+STAGED_FAMILIES = ("residual", "straight", "inverted", "shuffled", "squeezed", "dense", "tied")
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,6 @@ def network_named(name: str) -> Network:
     if name in STUDENTS:
         return STUDENTS[name]
     family, *integers = name.split("-")
-    if family not in FAMILIES or not all(text.isdecimal() and text.isascii() for text in integers):
+    if family not in FAMILIES or not all(re.fullmatch(r"0|[1-9]\d{0,8}", text, re.ASCII) for text in integers):
         raise ValueError(f"unknown network {name!r}")
-    return Network(family, tuple(int(text[:9]) for text in integers))
+    return Network(family, tuple(map(int, integers)))

@@ -21,7 +21,8 @@ Blocks = Callable[[str, int], Iterator[Layer]]
 def staged_layers(network: Network, classes: int) -> tuple[Layer, ...]:
     """The layer table of a staged network."""
     if network.family == "dense":
-        return tuple(_dense(*network.integers, classes))
+        growth, depth = network.integers
+        return tuple(_dense(growth, depth, classes))
     width, depth, top = network.integers
     blocks: dict[str, Blocks] = {
         "residual": lambda name, channels: _repeated(name, depth, _residual, channels),

@@ -51,18 +51,32 @@ def main(argv: list[str], root: Path = ROOT) -> int:
         return command(argv[1:], root) if command else _run(argv, root)
     except (RequestError, MachineError) as error:
         return _end(str(error), error.exit_code)
-    except _Terminated:
-        return _end("terminated; the same command resumes", 143)
-    except KeyboardInterrupt:
-        return _end("interrupted; the same command resumes", 130)
+    except KeyboardInterrupt as interruption:
+        return _end_of(interruption)
     except BrokenPipeError:  # `| head` has read enough; nothing may be flushed to it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
+        if interruption := _interruption_before(error):
+            return _end_of(interruption)
         if line := machine_failure(error):
             return _end(f"{line}; the same command resumes", 3)
         traceback.print_exc()
         return _end("this is a bug in the program, please report it with the lines above", 70)
+
+
+def _interruption_before(error: BaseException) -> KeyboardInterrupt | None:
+    """The interruption that an error came from: a loader notices while it ends that its workers were ended too."""
+    cause = error.__context__
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__context__
+    return cause
+
+
+def _end_of(interruption: KeyboardInterrupt) -> int:
+    if isinstance(interruption, _Terminated):
+        return _end("terminated; the same command resumes", 143)
+    return _end("interrupted; the same command resumes", 130)
 
 
 def machine_failure(error: Exception) -> str:
@@ -117,6 +131,7 @@ def _run_parser() -> argparse.ArgumentParser:
     add("--inductive", action="store_true", help="test images take no part in training")
     add("--final", action="store_true", help="validation joins training, and no validation figure is claimed")
     add("--set", metavar="KEY=VALUE", action="append", nargs="+", default=[], dest="changes", help="change settings")
+    parser.set_defaults(study="")
     add("--verify", action="store_true", help="on resuming, read every stored file again in full")
     return parser
 
@@ -221,7 +236,7 @@ def _bench(argv: list[str], root: Path) -> int:
 def _study(argv: list[str], root: Path) -> int:
     """Train many small students and compare them: frontier, networks."""
     from pipeline.request import Job
-    from pipeline.resolve_request import budget, resolve
+    from pipeline.resolve_request import budget, contest_name, resolve
     from pipeline.run_folder import RunFolder
     from pipeline.settings import BUDGET_BYTES
     from pipeline.studies.run_study import STUDIES, run_study
@@ -237,7 +252,7 @@ def _study(argv: list[str], root: Path) -> int:
     parser.add_argument("--seeds", type=int, choices=range(1, 11), metavar="N", default=1, help="students per point")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", nargs="+", default=[], dest="changes")
     arguments = parser.parse_args(argv)
-    arguments.name = arguments.name or f"{arguments.data.resolve().stem}-{arguments.study}"
+    arguments.name = arguments.name or f"{contest_name(arguments.data)}-{arguments.study}"
     arguments.budget, arguments.final = max(arguments.budgets, default=BUDGET_BYTES), False
     request = resolve(arguments, root)
     run_study(arguments.study, Job(RunFolder(root, request.name), request), tuple(arguments.budgets), arguments.seeds)

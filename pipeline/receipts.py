@@ -92,7 +92,7 @@ def output_digest(run: RunFolder, step_name: str, path: Path) -> str:
     try:
         return json.loads(run.receipt(step_name).read_text())["outputs"][path.name]["sha256"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        stage = step_name.partition("-")[0]
+        stage = "distill" if step_name == "quantise" else step_name.partition("-")[0]
         raise RequestError(
             f"run {run.name}: {step_name} is not done yet; run ./run.sh {stage} --name {run.name} first"
         ) from None

@@ -21,6 +21,7 @@ class Request(Section):
     budget_bytes: int = BUDGET_BYTES
     inductive: bool = False  # test images take no part in training
     final: bool = False  # validation joins training, and no validation figure is claimed
+    study: str = ""  # the study that this is; empty: a run
     labels: str = ""  # soft labels from elsewhere; empty: teach and export make them
     settings: Settings
 

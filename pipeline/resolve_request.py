@@ -25,7 +25,7 @@ def resolve(arguments: argparse.Namespace, root: Path) -> Request:
     goes_on = _recorded(named) if named and not arguments.data else None
     data = arguments.data or (Path(goes_on.data) if goes_on else data_beside(root))
     preset = arguments.preset or (goes_on.preset if goes_on else _default_preset(data))
-    run = named or RunFolder(root, _name_of(data))
+    run = named or RunFolder(root, contest_name(data))
     recorded = _recorded(run)
     settings = load_settings(preset, [change for group in arguments.changes for change in group])
     if data is None:
@@ -33,6 +33,7 @@ def resolve(arguments: argparse.Namespace, root: Path) -> Request:
     if not data.exists():
         raise RequestError(f"--data {data} does not exist; expected a contest's folder or zip")
     if recorded:
+        _refuse_another_kind(run, recorded.study, arguments.study)
         _refuse_another_contest(run, Path(recorded.data), data)
     return Request(
         name=run.name,
@@ -41,6 +42,7 @@ def resolve(arguments: argparse.Namespace, root: Path) -> Request:
         budget_bytes=arguments.budget,
         inductive=arguments.inductive,
         final=arguments.final,
+        study=arguments.study,
         labels=_existing(arguments.labels),
         settings=settings,
     )
@@ -67,6 +69,13 @@ def _recorded(run: RunFolder) -> Request | None:
         return None
 
 
+def _refuse_another_kind(run: RunFolder, recorded: str, wanted: str) -> None:
+    """A study and a run share no folder: each would write over the other's request and deliveries."""
+    if recorded != wanted:
+        kinds = [f"the study {kind}" if kind else "a run" for kind in (recorded, wanted)]
+        raise RequestError(f"--name {run.name} is {kinds[0]}; give {kinds[1]} another --name")
+
+
 def _refuse_another_contest(run: RunFolder, recorded: Path, data: Path) -> None:
     """A run belongs to one contest: another one would redo everything that was trained.
 
@@ -88,7 +97,7 @@ def _default_preset(data: Path | None) -> str:
     return "cpu" if cuda_fault() else "gpu"
 
 
-def _name_of(data: Path | None) -> str:
+def contest_name(data: Path | None) -> str:
     """The contest's name, made fit for a folder's name."""
     if data is None:
         return DEMONSTRATION_NAME

@@ -7,7 +7,7 @@ Every step digests the part of the settings that it reads, so a change redoes th
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 BUDGET_BYTES = 300_000  # the contest's limit, decimal: 300,000 means 300,000
 
@@ -135,11 +135,21 @@ class DistillSettings(TrainingSettings):
     ema_decay: float = Field(default=0.998, ge=0.0, lt=1.0)
 
 
-Bits = Literal["ternary", "2", "3", "4", "5", "6", "8"]
+def _as_text(value: Any) -> Any:
+    return str(value) if type(value) is int else value
+
+
+# --set quantise.bits=3 is a number to TOML
+Bits = Annotated[Literal["ternary", "2", "3", "4", "5", "6", "8"], BeforeValidator(_as_text)]
+# what [quantise] takes from [distill] unless it says otherwise: how a student of this contest sees its pictures
+INHERITED = ("batch_size", "flip", "shift", "label_smoothing", "mixup_alpha", "cutmix_alpha", "mix_probability")
 
 
 class QuantiseSettings(TrainingSettings):
-    """How the student's weights become low-bit. Loss and labels are those of [distill]; 0 epochs: rounded only."""
+    """How the student's weights become low-bit; loss and seed are those of [distill], and INHERITED too unless stated.
+
+    With 0 epochs the weights are rounded only.
+    """
 
     epochs: int = Field(default=5, ge=0, le=100_000)
     learning_rate: Positive = 5e-4
@@ -148,13 +158,15 @@ class QuantiseSettings(TrainingSettings):
     bits: Bits = "4"
     head_bits: Bits = "8"  # of the classifier
     layer_bits: dict[str, Bits] = {}  # of single layers by name, such as { conv1 = "8" }
-    clip: Positive = 3.0  # where a channel's outermost code begins to learn, in standard deviations of its weights
+    # where a channel's outermost code begins to learn, in standard deviations of its weights
+    clip: float = Field(default=3.0, gt=0.0, le=20.0)
 
 
 class PackSettings(Section):
     """How the student becomes bytes."""
 
     precision: Literal["auto", "fp32", "fp16", "uint8", "uint8-tensor", "int8-cast", "low-bit"] = "auto"
+    rounding: Literal["nearest", "compensated"] = "nearest"  # of low-bit weights; compensated for errors before (GPTQ)
 
 
 class DeviceSettings(Section):
@@ -177,6 +189,17 @@ class Settings(Section):
     quantise: QuantiseSettings = QuantiseSettings()
     pack: PackSettings = PackSettings()
     device: DeviceSettings = DeviceSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _quantise_inherits(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values  # refused by pydantic, in its own words
+        distill, quantise = values.get("distill", {}), values.get("quantise", {})
+        if not (isinstance(distill, dict) and isinstance(quantise, dict)):
+            return values  # likewise, or sections that are whole
+        shared = {name: distill[name] for name in (*INHERITED, "checkpoint_seconds") if name in distill}
+        return values | {"quantise": shared | quantise}
 
     @model_validator(mode="after")
     def _one_weight_per_member(self) -> "Settings":

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from models.budget import low_bit_size_bytes, packed_size_bytes, propose_network
 from models.compress.bit_plan import Bits
-from models.networks import STUDENTS, Network, network_named
+from models.layers import parameter_shapes
+from models.networks import STAGED_FAMILIES, STUDENTS, Network, network_named
 from pipeline.data.contest_file import load_contest
 from pipeline.errors import RequestError
 from pipeline.read_settings import nearest
@@ -40,10 +41,18 @@ def choose_network(settings: Settings, classes: tuple[str, ...], budget_bytes: i
     automatic = AUTO.fullmatch(name)
     if not automatic:
         try:
-            return StudentNetwork(name, network_named(name), classes)
+            network = network_named(name)
+            parameter_shapes(network, len(classes), image_size)  # raises where the network cannot exist
+            return StudentNetwork(name, network, classes)
         except ValueError as error:
             near = nearest(name, list(STUDENTS))
             raise RequestError(f"distill.network: {error}{near}; ./run.sh models lists them") from None
+    if settings.pack.precision not in ("auto", "low-bit"):
+        raise RequestError(
+            f"distill.network: {name} is made for low-bit files, pack.precision is {settings.pack.precision}"
+        )
+    if automatic["family"] and automatic["family"] not in STAGED_FAMILIES:
+        raise RequestError(f"distill.network: {name}: expected a family of {', '.join(STAGED_FAMILIES)}")
     kind = {"family": automatic["family"], "depth": int(automatic["depth"])} if automatic["family"] else {}
     try:
         network = propose_network(

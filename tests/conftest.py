@@ -28,7 +28,6 @@ BATCHES = (
     "teach.batch_size=8",
     "distill.batch_size=4",
     "distill.ema_decay=0.9",
-    "quantise.batch_size=4",
     "quantise.ema_decay=0.9",
 )
 SMALL = ("--set", f"teach.members={MEMBERS}", *BATCHES)

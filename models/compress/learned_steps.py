@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from models.compress.folding import fold_batchnorm, norm_pairs
 from models.compress.low_bit import LowBit, code_range, nearest_codes
 
+LARGEST_SCALE = 65_504.0  # of float16
 SMALLEST_STEP = 2.0**-20  # of a channel whose weights are all zero
 
 
@@ -51,9 +52,13 @@ Quantised = QuantisedConv2d | QuantisedLinear
 
 
 def fake_quantise(weight: Tensor, log_step: Tensor, levels: int) -> Tensor:
-    """`code * step` for every weight [O, ...], float32; gradients as this file's first lines say."""
+    """`code * step` for every weight [O, ...], float32; gradients as this file's first lines say.
+
+    A step's gradient is a sum over its channel; LSQ's factor (section 2.2) brings it to the size of a weight's.
+    """
     lowest, highest = code_range(levels)
-    step = torch.exp2(log_step).view(-1, *(1 for _ in weight.shape[1:]))
+    share = (highest * weight[0].numel()) ** -0.5
+    step = torch.exp2(log_step * share + (log_step * (1 - share)).detach()).view(-1, *(1 for _ in weight.shape[1:]))
     clipped = (weight / step).clamp(lowest, highest)
     return (clipped + (clipped.round() - clipped).detach()) * step
 
@@ -119,7 +124,8 @@ def low_bit_weights(student: nn.Module, coarser: float = 1.0) -> tuple[nn.Sequen
     for name, layer in quantised_layers(plain).items():
         step_O = torch.exp2(layer.log_step.detach().double()) * coarser
         codes = nearest_codes(layer.weight.detach().numpy(), step_O.numpy(), layer.levels)
-        scale_O = (step_O * factors.get(name, 1.0)).numpy().astype(np.float16)
+        scale_O = (step_O * factors.get(name, 1.0)).clamp(-LARGEST_SCALE, LARGEST_SCALE).numpy().astype(np.float16)
+        codes[scale_O == 0] = 0  # a channel too small for float16
         weights[f"{name}.weight"] = LowBit(codes, scale_O, layer.levels)
         _replace(plain, name, _without_steps(layer))
     return fold_batchnorm(plain), weights

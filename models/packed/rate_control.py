@@ -23,9 +23,10 @@ class Fitted:
 
 
 def fit_limit(pack: Callable[[float], bytes], limit_bytes: int) -> Fitted:
-    """The file with the finest steps that fits; the learned steps where they fill the limit or can never fill it.
+    """A file in the last hundredth below the limit; with the learned steps where they fill it or it cannot be filled.
 
-    `pack` makes the file for a factor. Where not even the coarsest steps fit, the coarsest file: the gate will say so.
+    `pack` makes the file for a factor. Sizes that jump over the last hundredth end as near below it as was found; where
+    not even the coarsest steps fit, the coarsest file is returned: the gate will say so.
     """
     learned = Fitted(pack(1.0), 1.0)
     if FULL * limit_bytes <= len(learned.data) <= limit_bytes:
@@ -37,6 +38,8 @@ def fit_limit(pack: Callable[[float], bytes], limit_bytes: int) -> Fitted:
         return last
     if not over and len(last.data) < FULL * limit_bytes:
         return learned
+    if not over and len(last.data) <= limit_bytes:
+        return last
     fits, exceeds = (last, 1.0) if over else (learned, FINEST)
     for _ in range(HALVINGS):
         if len(fits.data) >= FULL * limit_bytes:

@@ -55,5 +55,6 @@ def use_matrix_products(network: nn.Module) -> None:
 
 
 def _eligible(conv: nn.Conv2d) -> bool:
-    plain = conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros" and conv.padding != "same"
-    return plain and conv.kernel_size != (1, 1) and conv.in_channels >= FEWEST_CHANNELS
+    plain = conv.groups == 1 and conv.dilation == (1, 1) and conv.padding_mode == "zeros"
+    numbers = not isinstance(conv.padding, str)  # "same" and "valid" are resolved by the convolution itself
+    return plain and numbers and conv.kernel_size != (1, 1) and conv.in_channels >= FEWEST_CHANNELS

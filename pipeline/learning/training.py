@@ -118,7 +118,7 @@ class _Loop:
         self.step.begin_epoch()
         for step, batch in enumerate(self.batches.epoch(epoch), first):
             self._step(batch, step)
-        counts = self.step.read()  # the epoch's only wait for the device
+        counts = self.step.read()  # two numbers: the only times that the epoch waits for the device
         self._refuse_non_finite(counts.first_bad_step, epoch)
         rate = self._rate(first + self.batches.steps - 1)
         return EpochReport(self.kept, epoch + 1, counts.mean_loss, rate, time.monotonic() - start)

@@ -18,7 +18,12 @@ from pipeline.request import Job
 from pipeline.student_network import StudentNetwork, bit_plan, build_float_student, student_network
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from models.packed.container import Header
+
+ROUNDING_PIXELS = 1024 * 64 * 64  # of the pictures that rounding errors are weighed on
+ROUNDING_BATCH_PIXELS = 64 * 64 * 64
 
 
 def pack_student(job: Job) -> str:
@@ -35,6 +40,7 @@ def pack_student(job: Job) -> str:
         "contest": output_digest(job.run, "prepare-decode", job.run.contest),
     }
     settings |= {"inductive": job.request.inductive, "network": chosen.name}
+    settings |= {"levels": bit_plan(job.settings, chosen), "clip": job.settings.quantise.clip}
     writes = (job.run.pack_report, *(job.run.packed(precision) for precision in _offered()))
     run_step(job.run, Step("pack", 2, reads, settings, writes), lambda: _pack(job, chosen), full_check=job.full_check)
     return json.loads(job.run.pack_report.read_text())["chosen"]
@@ -85,6 +91,7 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
 
     With the latter, how many times coarser its steps are than learned.
     """
+    from models.compress.compensated_rounding import round_with_compensation
     from models.compress.learned_steps import learn_steps, low_bit_weights
     from models.packed.rate_control import fit_limit
     from models.packed.student_file import PRECISIONS, pack_low_bit
@@ -97,12 +104,30 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
     quantised = learn_steps(student, bit_plan(job.settings, chosen), job.settings.quantise.clip)
     quantised.load_state_dict(load_tensors(job.run.quantised_student)[0])
 
+    pictures = _pictures(job, header) if job.settings.pack.rounding == "compensated" else []
+
     def pack(coarser: float) -> bytes:
         folded, weights = low_bit_weights(quantised, coarser)
+        if pictures:
+            weights = round_with_compensation(folded, weights, pictures)
         return pack_low_bit(folded, header, weights)
 
     fitted = fit_limit(pack, job.request.budget_bytes)
     yield _offered()[-1], fitted.data, {"coarser": fitted.coarser}
+
+
+def _pictures(job: Job, header: "Header") -> list["Tensor"]:
+    """Normalised training pictures, evenly chosen, on which rounding errors are weighed: float [n, 3, H, W] each."""
+    import torch
+
+    from pipeline.data.batches import Normalisation
+
+    images_NHWC = np.load(job.run.clean("training"), mmap_mode="r")
+    pixels = header.image_size**2  # memory is bounded whatever the size of a picture
+    wanted = min(len(images_NHWC), max(1, ROUNDING_PIXELS // pixels))
+    rows = np.linspace(0, len(images_NHWC) - 1, wanted).astype(int)
+    normalised = Normalisation(header.mean, header.std).apply(torch.from_numpy(images_NHWC[rows]))
+    return list(normalised.split(max(1, ROUNDING_BATCH_PIXELS // pixels)))
 
 
 def _header(job: Job, facts: ContestFacts, chosen: StudentNetwork) -> "Header":

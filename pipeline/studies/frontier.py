@@ -44,6 +44,9 @@ def write_frontier(study: Job, point: Point, rows: Sequence[dict[str, Any]]) -> 
         return
     from pipeline.stages.predict_testing import predict_folder
 
-    packed = folder / f"{point.name}.bin"
-    write_bytes(packed, run.packed("low-bit").read_bytes())
-    predict_folder(packed, Path(study.request.data), folder / f"{point.name}.csv", available_cores())
+    packed, predictions = folder / f"{point.name}.bin", folder / f"{point.name}.csv"
+    data = run.packed("low-bit").read_bytes()
+    if predictions.is_file() and packed.is_file() and packed.read_bytes() == data:
+        return  # delivered before
+    write_bytes(packed, data)
+    predict_folder(packed, Path(study.request.data), predictions, available_cores())

@@ -34,7 +34,7 @@ def run_study(name: str, job: Job, budgets: Sequence[int], seeds: int) -> None:
     from pipeline.stages.teach_members import teach_members
 
     study, device = STUDIES[name], pick_device(job.settings.device)
-    points = study.points(budgets or study.budgets, seeds)
+    points = study.points(list(dict.fromkeys(budgets or study.budgets)), seeds)
     _check(job, points)
     with job.run.locked("run", f"run {job.run.name} is going on in another process; give this one another --name"):
         save_request(job.run, job.request)
@@ -48,6 +48,7 @@ def run_study(name: str, job: Job, budgets: Sequence[int], seeds: int) -> None:
             rows += train_point(point, job, device)
             study.deliver(job, point, rows)
     say("\n".join(study_lines(rows)))
+    say(f"validation figures from decoded files, {job.request.protocol}")
     say(f"in {job.run.submission}")
 
 

@@ -26,7 +26,7 @@ def test_gradients_by_hand():
     assert weight.grad.tolist() == [[1.0, 1.0, 0.0]]  # straight through, but nothing beyond the outermost code
     # LSQ, equation 3: round(w/s) - w/s inside, the outermost code beyond; times ds/dlog2(s) = s ln 2
     by_step = (1 - 0.6) + (-2 + 1.8) + 7
-    torch.testing.assert_close(log_step.grad, torch.tensor([by_step * 0.5 * 0.6931472]))
+    torch.testing.assert_close(log_step.grad, torch.tensor([by_step * 0.5 * 0.6931472 / (3 * 7) ** 0.5]))
 
 
 def test_the_first_step_puts_the_outermost_code_at_the_clip():

@@ -39,5 +39,9 @@ def test_a_network_that_cannot_fit_gives_its_smallest_file():
     assert (fitted.coarser, len(fitted.data)) == (COARSEST, 1050)
 
 
+def test_the_finest_steps_are_taken_where_they_alone_fill_the_limit():
+    assert len(fit_limit(lambda coarser: bytes(995 if coarser <= 0.8 else 900), 1000).data) == 995
+
+
 def test_sizes_that_jump_end_below_the_limit():
     assert len(fit_limit(lambda coarser: bytes(1200 if coarser < 1.1 else 950), 1000).data) == 950

@@ -105,6 +105,14 @@ def test_interruptions(fail, error: BaseException, code: int, line: str):
     assert (found, err) == (code, line)
 
 
+def test_an_error_in_the_wake_of_an_interruption_is_none(fail):
+    error = RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
+    error.__context__ = OSError("left over")
+    error.__context__.__context__ = command_line._Terminated()
+    code, _, err = fail(error)
+    assert (code, err) == (143, "error: terminated; the same command resumes\n")
+
+
 def test_a_loss_that_is_not_finite(smoke_run, run_cli: RunCli, tmp_path: Path):
     labels = smoke_run.run.submission / "soft_labels.safetensors"
     argv = [*smoke_run.argv, "--labels", str(labels), "--set", "distill.optimizer=sgd", "distill.learning_rate=1e30"]

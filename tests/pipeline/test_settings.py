@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from pipeline.errors import RequestError
 from pipeline.read_settings import PRESETS, load_settings, preset_names
 from pipeline.settings import Settings
 
@@ -69,3 +70,19 @@ def test_when_to_save_does_not_shape_the_result():
     shaping = Settings().distill.shaping()
     assert "checkpoint_seconds" not in shaping
     assert set(Settings.model_fields["distill"].annotation.model_fields) - set(shaping) == {"checkpoint_seconds"}  # pyright: ignore
+
+
+def test_the_low_bit_student_sees_its_pictures_as_the_student_does():
+    settings = load_settings("smoke", ["distill.flip=false", "distill.batch_size=7"])
+    assert (settings.quantise.flip, settings.quantise.batch_size, settings.quantise.shift) == (False, 7, 1)
+    settings = load_settings("smoke", ["distill.flip=false", "quantise.flip=true"])
+    assert settings.quantise.flip is True
+    assert (settings.quantise.epochs, settings.distill.epochs) == (2, 3)  # its own
+
+
+def test_bits_may_be_given_as_numbers():
+    changes = ["quantise.bits=3", "quantise.head_bits=6", 'quantise.layer_bits={"stage1_1.conv1" = 8}']
+    quantise = load_settings("smoke", changes).quantise
+    assert (quantise.bits, quantise.head_bits, quantise.layer_bits) == ("3", "6", {"stage1_1.conv1": "8"})
+    with pytest.raises(RequestError, match=r"quantise\.bits: input should be 'ternary', '2'.*found '7'"):
+        load_settings("smoke", ["quantise.bits=7"])

@@ -42,6 +42,7 @@ def test_only_plain_wide_convolutions_are_replaced_and_the_state_keeps_its_names
         nn.Sequential(nn.Conv2d(127, 128, 3), nn.Conv2d(128, 128, 3, groups=2), nn.Conv2d(128, 8, 1)),
         Standardised(128, 8, 3),
         nn.Conv2d(128, 8, 3, padding="same"),
+        nn.Conv2d(128, 8, 3, padding="valid"),
         nn.Conv2d(128, 8, 3, dilation=2),
         nn.Conv2d(128, 8, 3, padding=1, padding_mode="reflect"),
     )

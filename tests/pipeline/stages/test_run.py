@@ -195,7 +195,8 @@ def test_one_line_of_metrics_per_epoch(smoke_run):
     distilled = [line for line in lines if line["stage"] == "distill"]
     assert [line["epoch"] for line in distilled] == [1, 2, 3]
     measured = [line for line in lines if "validation_accuracy" in line]
-    assert [(line["stage"], line["epoch"]) for line in measured] == [("teach", 3), ("teach", 3), ("distill", 3)]
+    ends = [("teach", 3), ("teach", 3), ("distill", 3), ("quantise", 2)]
+    assert [(line["stage"], line["epoch"]) for line in measured] == ends
     for line in measured:
         assert 0 <= line["validation_accuracy"] <= 1
     assert 0 <= measured[-1]["validation_agreement"] <= 1
@@ -209,7 +210,7 @@ def test_ledger_adds_up_to_the_packed_bytes(smoke_run, manifest: dict[str, Any])
     assert (report["ledger"][0]["name"], report["ledger"][-1]["name"]) == ("header", "check-sum")
     sizes = {row["precision"]: row["packed_bytes"] for row in report["measured"]}
     assert sizes == {name: smoke_run.run.packed(name).stat().st_size for name in sizes}
-    assert len(sizes) == 5
+    assert len(sizes) == 6
 
 
 def test_the_file_says_how_it_was_trained(smoke_run):
