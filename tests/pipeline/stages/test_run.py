@@ -200,7 +200,7 @@ def test_one_line_of_metrics_per_epoch(smoke_run):
     for line in measured:
         assert 0 <= line["validation_accuracy"] <= 1
     assert 0 <= measured[-1]["validation_agreement"] <= 1
-    assert len(lines) == 9
+    assert len(lines) == 11
 
 
 def test_ledger_adds_up_to_the_packed_bytes(smoke_run, manifest: dict[str, Any]):
