@@ -14,9 +14,19 @@ from models.packed.byte_reader import ByteReader, PackedFileError, varint
 from models.packed.header import Header, read_header, write_header
 from models.packed.precisions import Codec, payload_limits
 
-__all__ = ["Entry", "Header", "PackedFileError", "check_payloads", "is_packed", "read_container", "write_container"]
+__all__ = [
+    "PREFIX_BYTES",
+    "Entry",
+    "Header",
+    "PackedFileError",
+    "check_payloads",
+    "is_packed",
+    "read_container",
+    "write_container",
+]
 
 MAGIC = b"\x89FIT"  # not ASCII, as in PNG: a transfer that mangles text is noticed at the first byte
+PREFIX_BYTES = len(MAGIC)  # enough to tell a packed file from any other
 FORMAT_VERSION = 1
 CHECKSUM_BYTES = 4
 _PREFIX = MAGIC + bytes([FORMAT_VERSION])

@@ -4,11 +4,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from models.packed.container import PackedFileError, is_packed
+from models.packed.container import PREFIX_BYTES, PackedFileError, is_packed
 from models.packed.ledger import LedgerRow, ledger
 from pipeline.errors import RequestError
 
-PREFIX_BYTES = 16  # enough to tell a packed file from any other, however large that is
 COLUMNS = ("name", "shape", "weights", "bits", "entropy", "coded", "side", "bytes", "share")
 _NOTE = "bits and entropy are per weight; coded: the weights themselves; side: scales, tables, lengths"
 

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from models.packed.container import PackedFileError, check_payloads, is_packed, read_container
+from models.packed.container import PREFIX_BYTES, PackedFileError, check_payloads, is_packed, read_container
 from pipeline.errors import RequestError
-
-PREFIX_BYTES = 16  # enough to tell a packed file from any other
 
 
 def verify_size(path: Path, budget_bytes: int) -> tuple[bool, list[str]]:
