@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from models.replace_module import replace_module
+
 SMALLEST_FEATURES = 4  # rows and columns that reach the pooling
 REPORT_CNN = "report-cnn"
 HIDDEN = 760  # of its head; brings it to the report's 40.7 MB
@@ -166,7 +168,7 @@ def adapt_to_small_images(network: nn.Module, image_size: int, *, keep_kernels: 
                 f"the network keeps fewer than {SMALLEST_FEATURES}x{SMALLEST_FEATURES} features of {image_size} pixels"
             )
         for name in group:
-            _replace(network, name, _without_halving(network.get_submodule(name), keep_kernels))
+            replace_module(network, name, _without_halving(network.get_submodule(name), keep_kernels))
 
 
 def _next_halving(network: nn.Module) -> list[str]:
@@ -207,8 +209,3 @@ def _square_convolution(like: nn.Conv2d, kernel: int, stride: int, padding: int)
     )
     nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
     return new
-
-
-def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(network.get_submodule(parent), child, module)

@@ -141,8 +141,17 @@ def _as_text(value: Any) -> Any:
 
 # --set quantise.bits=3 is a number to TOML
 Bits = Annotated[Literal["ternary", "2", "3", "4", "5", "6", "8"], BeforeValidator(_as_text)]
-# what [quantise] takes from [distill] unless it says otherwise: how a student of this contest sees its pictures
-INHERITED = ("batch_size", "flip", "shift", "label_smoothing", "mixup_alpha", "cutmix_alpha", "mix_probability")
+# what [quantise] takes from [distill] unless it says otherwise: how the student sees pictures, how often it is saved
+INHERITED = (
+    "batch_size",
+    "flip",
+    "shift",
+    "label_smoothing",
+    "mixup_alpha",
+    "cutmix_alpha",
+    "mix_probability",
+    "checkpoint_seconds",
+)
 
 
 class QuantiseSettings(TrainingSettings):
@@ -198,7 +207,7 @@ class Settings(Section):
         distill, quantise = values.get("distill", {}), values.get("quantise", {})
         if not (isinstance(distill, dict) and isinstance(quantise, dict)):
             return values  # likewise, or sections that are whole
-        shared = {name: distill[name] for name in (*INHERITED, "checkpoint_seconds") if name in distill}
+        shared = {name: distill[name] for name in INHERITED if name in distill}
         return values | {"quantise": shared | quantise}
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from models.compress.folding import fold_batchnorm, norm_pairs
 from models.compress.low_bit import LowBit, code_range, nearest_codes
+from models.replace_module import replace_module
 
 LARGEST_SCALE = 65_504.0  # of float16
 SMALLEST_STEP = 2.0**-20  # of a channel whose weights are all zero
@@ -74,9 +75,9 @@ def learn_steps(student: nn.Module, levels: Mapping[str, int], clip: float) -> n
     for name, count in levels.items():
         layer = dict(quantised.named_modules()).get(name)
         if type(layer) is nn.Conv2d:
-            _replace(quantised, name, QuantisedConv2d(layer, count, clip))
+            replace_module(quantised, name, QuantisedConv2d(layer, count, clip))
         elif type(layer) is nn.Linear:
-            _replace(quantised, name, QuantisedLinear(layer, count, clip))
+            replace_module(quantised, name, QuantisedLinear(layer, count, clip))
         else:
             raise ValueError(f"{name}: {type(layer).__name__}, expected a convolution or a linear layer to quantise")
     return quantised
@@ -103,11 +104,6 @@ def _without_steps(layer: Quantised) -> nn.Module:
     return linear
 
 
-def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(network.get_submodule(parent), child, module)
-
-
 def quantised_layers(student: nn.Module) -> dict[str, Quantised]:
     """The quantised layers of a student by name, in order."""
     return {name: module for name, module in student.named_modules() if isinstance(module, Quantised)}
@@ -127,7 +123,7 @@ def low_bit_weights(student: nn.Module, coarser: float = 1.0) -> tuple[nn.Sequen
         scale_O = (step_O * factors.get(name, 1.0)).clamp(-LARGEST_SCALE, LARGEST_SCALE).numpy().astype(np.float16)
         codes[scale_O == 0] = 0  # a channel too small for float16
         weights[f"{name}.weight"] = LowBit(codes, scale_O, layer.levels)
-        _replace(plain, name, _without_steps(layer))
+        replace_module(plain, name, _without_steps(layer))
     return fold_batchnorm(plain), weights
 
 

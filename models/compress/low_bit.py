@@ -21,8 +21,11 @@ class LowBit:
     levels: int
 
     def values(self) -> NDArray[np.float32]:
-        """The weights, float32 [O, ...]: one multiplication each, so the same bits on every machine."""
-        return self.codes.astype(np.float32) * spread(self.scale.astype(np.float32), self.codes.ndim)
+        """The weights, float32 [O, ...]: one multiplication each, so the same bits on every machine.
+
+        In one array: the largest network has to decode within 64 MiB.
+        """
+        return np.multiply(self.codes, spread(self.scale.astype(np.float32), self.codes.ndim), dtype=np.float32)
 
 
 def spread(per_channel: NDArray, axes: int) -> NDArray:

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.compress import quantization
-from models.compress.low_bit import spread
 from models.compress.quantization import Quantised
 from models.packed.byte_reader import PackedFileError
 from models.packed.low_bit_codec import decode_low_bit
@@ -63,13 +62,7 @@ def _decode(payload: bytes, codec: Codec, shape: Shape) -> NDArray[np.float32]:
         case Codec.INT8_CAST:
             return np.frombuffer(payload, np.int8).astype(np.float32).reshape(shape)
         case Codec.LOW_BIT:
-            return _low_bit_values(payload, shape)
-
-
-def _low_bit_values(payload: bytes, shape: Shape) -> NDArray[np.float32]:
-    """The same product as LowBit.values(), in one array: the largest network has to decode within 64 MiB."""
-    tensor = decode_low_bit(payload, shape)
-    return np.multiply(tensor.codes, spread(tensor.scale.astype(np.float32), len(shape)), dtype=np.float32)
+            return decode_low_bit(payload, shape).values()
 
 
 def _little(array: NDArray[Any], kind: str) -> bytes:

@@ -36,10 +36,8 @@ def fit_limit(pack: Callable[[float], bytes], limit_bytes: int) -> Fitted:
     last = Fitted(pack(end), end)
     if over and len(last.data) > limit_bytes:
         return last
-    if not over and len(last.data) < FULL * limit_bytes:
-        return learned
     if not over and len(last.data) <= limit_bytes:
-        return last
+        return last if len(last.data) >= FULL * limit_bytes else learned
     fits, exceeds = (last, 1.0) if over else (learned, FINEST)
     for _ in range(HALVINGS):
         if len(fits.data) >= FULL * limit_bytes:

@@ -65,9 +65,9 @@ def choose(measured: list[dict[str, Any]], wanted: str, budget_bytes: int) -> st
 
 def _offered() -> tuple[str, ...]:
     """What is packed and measured, in order of falling fidelity."""
-    from models.packed.precisions import CODEC_NAMES, PRECISIONS, Codec
+    from models.packed.precisions import CODEC_NAMES
 
-    return (*PRECISIONS, CODEC_NAMES[Codec.LOW_BIT])
+    return tuple(CODEC_NAMES.values())
 
 
 def _pack(job: Job, chosen: StudentNetwork) -> dict[str, Any]:
@@ -93,6 +93,7 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
     """
     from models.compress.compensated_rounding import round_with_compensation
     from models.compress.learned_steps import learn_steps, low_bit_weights
+    from models.packed.precisions import CODEC_NAMES, Codec
     from models.packed.rate_control import fit_limit
     from models.packed.student_file import PRECISIONS, pack_low_bit
     from models.packed.student_file import pack_student as pack_bytes
@@ -113,7 +114,7 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
         return pack_low_bit(folded, header, weights)
 
     fitted = fit_limit(pack, job.request.budget_bytes)
-    yield _offered()[-1], fitted.data, {"coarser": fitted.coarser}
+    yield CODEC_NAMES[Codec.LOW_BIT], fitted.data, {"coarser": fitted.coarser}
 
 
 def _pictures(job: Job, header: "Header") -> list["Tensor"]:

@@ -52,20 +52,20 @@ def train_point(point: Point, study: Job, device: "Device") -> list[dict[str, An
 
 
 def _row(point: Point, job: Job, measured: dict[str, Any]) -> dict[str, Any]:
-    precision = measured["precision"]
+    precision, chosen = measured["precision"], student_network(job)
     return {
         "point": point.name,
         "seed": point.seed,
         "budget_bytes": point.budget_bytes,
         "packed_bytes": measured["packed_bytes"],
-        "predicted_bytes": expected_bytes(job.settings, student_network(job), precision),
+        "predicted_bytes": expected_bytes(job.settings, chosen, precision),
         "validation_accuracy": round(measured["validation_accuracy"], 6),
         "validation_agreement": round(measured["validation_agreement"], 6),
         "protocol": job.request.protocol,
         "precision": precision,
         "bits": job.settings.quantise.bits if precision == "low-bit" else "",
         "coarser": round(measured.get("coarser", 1.0), 4),
-        "network": student_network(job).name,
+        "network": chosen.name,
         "parameters": read_notes(job.run, "distill")["parameters"],
         "seconds": round(sum(read_notes(job.run, step)["seconds"] for step in STUDENT_STEPS), 1),
     }

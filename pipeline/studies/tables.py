@@ -2,6 +2,7 @@
 
 import csv
 import io
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,5 @@ def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     """Mean and its standard error; the error of one value is not known and given as 0."""
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-        return mean, 0.0
-    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return mean, (variance / len(values)) ** 0.5
+    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return statistics.fmean(values), error
