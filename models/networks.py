@@ -26,9 +26,10 @@ class Family:
 
 
 WIDTH_RANGE = (1, 512)
+TOP_RANGE = (1, 2048)
 _WIDTH = IntegerRange("width", *WIDTH_RANGE)
 _DEPTH = IntegerRange("depth", 1, 64)
-_STAGED = (_WIDTH, _DEPTH, IntegerRange("top", 1, 4 * WIDTH_RANGE[1]))
+_STAGED = (_WIDTH, _DEPTH, IntegerRange("top", *TOP_RANGE))
 _HIDDEN = IntegerRange("hidden", 0, 4096)  # 0: no hidden layer in the head
 
 FAMILIES: dict[str, Family] = {

@@ -12,25 +12,30 @@ from pipeline.studies.points import Point
 from pipeline.studies.tables import write_table
 
 BUDGETS = (100_000,)
-CANDIDATES = (  # family and depth
-    ("straight", 1),
-    ("residual", 1),
-    ("residual", 2),
-    ("residual", 3),
-    ("squeezed", 2),
-    ("shuffled", 2),
-    ("inverted", 3),
-    ("dense", 5),
-    ("tied", 3),
+CANDIDATES = (  # family, depth, bits
+    ("residual", 2, "4"),
+    ("straight", 2, "4"),
+    ("squeezed", 2, "4"),
+    ("residual", 3, "4"),
+    ("residual", 2, "3"),
+    ("residual", 1, "4"),
+    ("shuffled", 2, "4"),
+    ("inverted", 2, "4"),
+    ("dense", 5, "4"),
+    ("tied", 2, "4"),
 )
 
 
 def network_points(budgets: Sequence[int], seeds: int) -> list[Point]:
     """Every candidate at every limit."""
     points = []
-    for budget, (family, depth), seed in itertools.product(budgets, CANDIDATES, range(seeds)):
-        made = {"distill": {"network": f"auto-{family}-{depth}"}, "pack": {"precision": "low-bit"}}
-        points.append(Point(f"{family}-{depth}-{budget}", budget, seed, ("low-bit",), made))
+    for budget, (family, depth, bits), seed in itertools.product(budgets, CANDIDATES, range(seeds)):
+        made = {
+            "distill": {"network": f"auto-{family}-{depth}"},
+            "quantise": {"bits": bits},
+            "pack": {"precision": "low-bit"},
+        }
+        points.append(Point(f"{family}-{depth}-{bits}bit-{budget}", budget, seed, ("low-bit",), made))
     return points
 
 

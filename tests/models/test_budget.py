@@ -74,19 +74,28 @@ def test_the_largest_network_that_fits_is_proposed(limit_bytes, kind):
     width, depth, top = network.integers
     wider = Network(network.family, (width, depth, top + (4 if network.family == "shuffled" else 1)))
     assert low_bit_size(network) <= AIM * limit_bytes < low_bit_size(wider)
-    assert top >= 4 * width
     assert low_bit_size(network) > 0.93 * limit_bytes  # rate control does the rest
+    assert width % 16 == 0 or width in (4, 8)
+    assert top >= 2 * width
+    assert low_bit_size(Network(network.family, (max(8, 2 * width), depth, 4 * width))) > AIM * limit_bytes
 
 
-def test_dense_networks_grow_by_whole_layers():
+@pytest.mark.parametrize(
+    ("limit_bytes", "width"), [(25_000, 8), (50_000, 16), (100_000, 16), (150_000, 16), (200_000, 32), (300_000, 32)]
+)
+def test_the_limits_of_the_frontier_and_their_widths(limit_bytes, width):
+    assert propose(limit_bytes).integers[0] == width
+
+
+def test_dense_networks_grow_by_blocks_of_channels():
     growth, depth = propose(100_000, family="dense", depth=4).integers
-    assert (
-        low_bit_size(Network("dense", (growth, depth))) <= 100_000 < low_bit_size(Network("dense", (growth + 1, depth)))
-    )
+    larger = Network("dense", (growth + 16, depth))
+    assert low_bit_size(Network("dense", (growth, depth))) <= 100_000 < low_bit_size(larger)
+    assert growth % 16 == 0
 
 
 def test_a_limit_that_nothing_meets_is_refused_with_the_least_size():
-    least = low_bit_size(Network("residual", (1, 2, 4)))
+    least = low_bit_size(Network("residual", (1, 2, 2)))
     with pytest.raises(ValueError, match=f"the smallest student takes about {least} bytes"):
         propose(least - 1)
 
