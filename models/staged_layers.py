@@ -1,8 +1,9 @@
 """Students made for bytes: a stem and three stages of blocks, then global pooling; the head costs next to nothing.
 
 The stages work at a half, a quarter and an eighth of the picture's size, with width, twice that and `top` channels; the
-top's single steps let a file end near its limit and cost little time. Families differ by their block; which one holds the most accuracy in 100,000 bytes is measured by `study networks`. Integers: width,
-depth (blocks per stage), top; for dense: growth (channels that a layer adds), depth (layers per stage).
+top's single steps let a file end near its limit and cost little time. Families differ by their block; which one holds
+the most accuracy in 100,000 bytes is measured by `study networks`. Integers: width, depth (blocks per stage), top; for
+dense: growth (channels that a layer adds), depth (layers per stage).
 """
 
 import itertools

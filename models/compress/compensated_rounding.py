@@ -12,67 +12,70 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.hooks import RemovableHandle
 
 from models.compress.low_bit import LowBit, code_range
 
 DAMPING = 0.01  # of the mean of H's diagonal, so that inputs that are always zero do no harm
 SMALLEST_DAMPING = 1e-6  # where all of them are
+Weighted = nn.Conv2d | nn.Linear
 
 
 def round_with_compensation(
-    folded: nn.Sequential, nearest: Mapping[str, LowBit], batches_NCHW: Iterable[Tensor]
+    folded: nn.Module, nearest: Mapping[str, LowBit], moments: Mapping[str, Tensor]
 ) -> dict[str, LowBit]:
     """Round a folded student's weights again, at the scales and levels of `nearest`; names are those of parameters.
 
-    Layer by layer, each on inputs that come from the layers already rounded. `batches_NCHW` are normalised pictures
-    that the network learned from. `folded` holds the rounded weights afterwards.
+    `moments` are the `second_moments` of the layers, [G, I, I] each, by the names of the layers.
     """
-    batches = list(batches_NCHW)
     rounded = {}
     for name, tensor in nearest.items():
-        layer = folded.get_submodule(name.removesuffix(".weight"))
-        assert isinstance(layer, (nn.Conv2d, nn.Linear))
-        moments_GII = second_moments(folded, layer, batches)
-        rounded[name] = _round_layer(layer, tensor, moments_GII)
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(rounded[name].values()))
+        layer = name.removesuffix(".weight")
+        rounded[name] = _round_layer(folded.get_parameter(name), tensor, moments[layer])
     return rounded
 
 
 @torch.no_grad()
-def second_moments(network: nn.Module, layer: nn.Conv2d | nn.Linear, batches_NCHW: Iterable[Tensor]) -> Tensor:
-    """Mean of x x' over all inputs that a layer multiplies its weights with, float64 [G, I, I]."""
-    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
-    sums, count = torch.zeros((), dtype=torch.float64), 0
+def second_moments(network: nn.Module, batches_NCHW: Iterable[Tensor]) -> dict[str, Tensor]:
+    """Mean of x x' over all inputs that each layer multiplies its weights with, float64 [G, I, I], by layer.
 
-    def take(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        nonlocal sums, count
-        rows_GRI = _inputs(layer, inputs[0], groups)
-        sums = sums + (rows_GRI.transpose(1, 2) @ rows_GRI).double()
-        count += rows_GRI.shape[1]
+    `batches_NCHW` are normalised pictures that the network learned from. The moments are those of the network as it is,
+    so that one look at the pictures serves any number of roundings.
+    """
+    sums: dict[str, Tensor] = {}
+    counts: dict[str, int] = {}
 
-    handle = layer.register_forward_pre_hook(take)
+    def watch(name: str, layer: Weighted) -> RemovableHandle:
+        def take(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            rows_GRI = _inputs(layer, inputs[0])
+            sums[name] = sums.get(name, 0) + (rows_GRI.transpose(1, 2) @ rows_GRI).double()
+            counts[name] = counts.get(name, 0) + rows_GRI.shape[1]
+
+        return layer.register_forward_pre_hook(take)
+
+    handles = [watch(name, layer) for name, layer in network.named_modules() if isinstance(layer, Weighted)]
     try:
         for images_NCHW in batches_NCHW:
             network(images_NCHW)
     finally:
-        handle.remove()
-    return sums / count
+        for handle in handles:
+            handle.remove()
+    return {name: total / counts[name] for name, total in sums.items()}
 
 
-def _inputs(layer: nn.Conv2d | nn.Linear, values: Tensor, groups: int) -> Tensor:
+def _inputs(layer: Weighted, values: Tensor) -> Tensor:
     """Every input vector as a row, [G, R, I]."""
     if isinstance(layer, nn.Linear):
         return values.flatten(0, -2)[None]
     assert not isinstance(layer.padding, str)
     columns = F.unfold(values, layer.kernel_size, padding=layer.padding, stride=layer.stride)  # [N, G I, positions]
-    return columns.unflatten(1, (groups, -1)).permute(1, 0, 3, 2).flatten(1, 2)
+    return columns.unflatten(1, (layer.groups, -1)).permute(1, 0, 3, 2).flatten(1, 2)
 
 
 @torch.no_grad()
-def _round_layer(layer: nn.Conv2d | nn.Linear, nearest: LowBit, moments_GII: Tensor) -> LowBit:
+def _round_layer(weight: Tensor, nearest: LowBit, moments_GII: Tensor) -> LowBit:
     groups, inputs = moments_GII.shape[:2]
-    weights = layer.weight.double().reshape(groups, -1, inputs).clone()  # [G, O / G, I]
+    weights = weight.double().reshape(groups, -1, inputs).clone()  # [G, O / G, I]
     scale = torch.from_numpy(nearest.scale.astype(np.float64)).reshape(groups, -1)
     divisor = torch.where(scale == 0, torch.inf, scale)
     lowest, highest = code_range(nearest.levels)
@@ -85,4 +88,4 @@ def _round_layer(layer: nn.Conv2d | nn.Linear, nearest: LowBit, moments_GII: Ten
         codes[:, :, i] = (weights[:, :, i] / divisor).round().clamp(lowest, highest)
         error = (weights[:, :, i] - codes[:, :, i] * scale) / factor[:, i, i, None]
         weights[:, :, i + 1 :] -= error[:, :, None] * factor[:, None, i, i + 1 :]
-    return LowBit(codes.reshape(layer.weight.shape).numpy().astype(np.int8), nearest.scale, nearest.levels)
+    return LowBit(codes.reshape(weight.shape).numpy().astype(np.int8), nearest.scale, nearest.levels)

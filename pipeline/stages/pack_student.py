@@ -91,7 +91,7 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
 
     With the latter, how many times coarser its steps are than learned.
     """
-    from models.compress.compensated_rounding import round_with_compensation
+    from models.compress.compensated_rounding import round_with_compensation, second_moments
     from models.compress.learned_steps import learn_steps, low_bit_weights
     from models.packed.precisions import CODEC_NAMES, Codec
     from models.packed.rate_control import fit_limit
@@ -105,12 +105,13 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
     quantised = learn_steps(student, bit_plan(job.settings, chosen), job.settings.quantise.clip)
     quantised.load_state_dict(load_tensors(job.run.quantised_student)[0])
 
-    pictures = _pictures(job, header) if job.settings.pack.rounding == "compensated" else []
+    compensated = job.settings.pack.rounding == "compensated"
+    moments = second_moments(low_bit_weights(quantised)[0], _pictures(job, header)) if compensated else {}
 
     def pack(coarser: float) -> bytes:
         folded, weights = low_bit_weights(quantised, coarser)
-        if pictures:
-            weights = round_with_compensation(folded, weights, pictures)
+        if moments:
+            weights = round_with_compensation(folded, weights, moments)
         return pack_low_bit(folded, header, weights)
 
     fitted = fit_limit(pack, job.request.budget_bytes)

@@ -22,7 +22,9 @@ def rounded(network: nn.Sequential, step: float, inputs: torch.Tensor) -> list[l
     weights = network[0].weight.detach().numpy()
     scale = np.full(len(weights), step, np.float16)
     nearest = LowBit(nearest_codes(weights, scale, 16), scale, 16)
-    return round_with_compensation(network, {"0.weight": nearest}, [inputs])["0.weight"].codes.tolist()
+    return round_with_compensation(network, {"0.weight": nearest}, second_moments(network, [inputs]))[
+        "0.weight"
+    ].codes.tolist()
 
 
 def test_inputs_that_have_nothing_in_common_are_rounded_to_the_nearest():
@@ -41,7 +43,7 @@ def test_inputs_that_are_always_zero_do_no_harm():
 def test_second_moments_of_a_convolution_by_hand():
     conv = nn.Conv2d(2, 2, (1, 2), groups=2, bias=False)
     image = torch.tensor([[[[1.0, 2.0, 3.0]], [[4.0, 5.0, 6.0]]]])
-    found = second_moments(nn.Sequential(conv), conv, [image])
+    found = second_moments(nn.Sequential(conv), [image])["0"]
     # group 1 sees (1, 2) and (2, 3), group 2 (4, 5) and (5, 6)
     assert found.tolist() == [[[2.5, 4.0], [4.0, 6.5]], [[20.5, 25.0], [25.0, 30.5]]]
 
@@ -53,14 +55,28 @@ def test_the_networks_answers_change_less_than_by_rounding_to_the_nearest(family
     images = torch.randn(64, 3, 32, 32)
     exact = fold_batchnorm(student)
     folded, nearest = low_bit_weights(learn_steps(student, dict.fromkeys(names, 8), clip=2.5))
+    compensated = round_with_compensation(folded, nearest, second_moments(folded, images.split(16)))
     with torch.no_grad():
         expected = exact(images)
-        for name, tensor in nearest.items():
-            exact.get_parameter(name).copy_(torch.from_numpy(tensor.values()))
-        by_nearest = (exact(images) - expected).square().mean()
-        compensated = round_with_compensation(folded, nearest, images.split(16))
-        by_compensation = (folded(images) - expected).square().mean()
+    by_nearest, by_compensation = (
+        (answers(exact, weights, images) - expected).square().mean() for weights in (nearest, compensated)
+    )
     assert by_compensation < 0.8 * by_nearest
     for name, tensor in compensated.items():
         assert np.array_equal(tensor.scale, nearest[name].scale)
-        assert torch.equal(folded.get_parameter(name), torch.from_numpy(tensor.values()))
+
+
+@torch.no_grad()
+def answers(network: nn.Module, weights: dict[str, LowBit], images_NCHW: torch.Tensor) -> torch.Tensor:
+    for name, tensor in weights.items():
+        network.get_parameter(name).copy_(torch.from_numpy(tensor.values()))
+    return network(images_NCHW)
+
+
+def test_moments_of_many_batches_are_those_of_one():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 1))
+    images_NCHW = torch.randn(6, 3, 8, 8)
+    together, apart = second_moments(network, [images_NCHW]), second_moments(network, images_NCHW.split(2))
+    assert list(together) == ["0", "2"]
+    for name, moments_GII in together.items():
+        torch.testing.assert_close(apart[name], moments_GII, rtol=1e-5, atol=1e-6)
