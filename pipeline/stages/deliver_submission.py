@@ -74,7 +74,7 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
     request, packed_bytes = job.request, (job.run.submission / "student.bin").stat().st_size
     report = json.loads(job.run.pack_report.read_text())
     distilled, predicted = read_notes(job.run, "distill"), read_notes(job.run, "predict")
-    settings = request.settings.model_dump(mode="json")
+    settings, teacher = request.settings.model_dump(mode="json"), _teacher(job)
     facts = load_contest(job.run.contest)
     return {
         "name": request.name,
@@ -82,7 +82,7 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
         "protocol": request.protocol,
         "seeds": {
             "student": request.settings.distill.seed,
-            "members": [] if request.labels else [member.seed for member in request.settings.teach.members],
+            "members": [member["seed"] for member in teacher["members"]],
         },
         "budget_bytes": request.budget_bytes,
         "packed_bytes": packed_bytes,
@@ -93,7 +93,7 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
         "sha256": delivered,
         "accuracy": _accuracy(job, report, precision),
         "precisions": report["measured"],
-        "teacher": _teacher(job),
+        "teacher": teacher,
         "agreement": {"split": "testing", "value": predicted["testing_agreement"], "images": predicted["images"]},
         "stage_seconds": {stage: _seconds(job, stage) for stage in STAGES},
         "device": distilled["device"],
@@ -125,17 +125,21 @@ def _accuracy(job: Job, report: dict[str, Any], precision: str) -> list[dict[str
 
 
 def _teacher(job: Job) -> dict[str, Any]:
-    """Validation accuracy of ensemble and members on the clean view; `labels`: the file that they came from."""
-    ensemble = read_notes(job.run, "export-soft-labels").get("validation_accuracy")
+    """Validation accuracy of ensemble and members on the clean view; `labels`: the file that they came from.
+
+    Members of such a file are told by the manifest beside it.
+    """
+    exported = read_notes(job.run, "export-soft-labels")
+    teacher = {"labels": Path(job.request.labels).name, "ensemble": exported.get("validation_accuracy")}
     if job.request.labels:
-        return {"labels": Path(job.request.labels).name, "ensemble": ensemble, "members": []}
+        return teacher | {"members": exported.get("members", [])}
     members = []
     for i, row in enumerate(job.settings.teach.members):
         notes = read_notes(job.run, f"teach-{i:02d}")
         accuracy = read_notes(job.run, f"export-{i:02d}").get("validation_accuracy")
         facts = {"network": row.network, "seed": row.seed, "parameters": notes.get("parameters")}
         members.append(facts | {"epochs": row.epochs, "validation_accuracy": accuracy, "seconds": notes["seconds"]})
-    return {"labels": "", "ensemble": ensemble, "members": members}
+    return teacher | {"members": members}
 
 
 def _seconds(job: Job, stage: str) -> float:

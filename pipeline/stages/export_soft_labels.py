@@ -5,6 +5,7 @@ soft_labels.safetensors. Validation and, in an inductive run, testing are answer
 learns from them there.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.learning.device import Device
+
+MEMBER_FACTS = ("network", "seed", "parameters", "epochs", "validation_accuracy", "seconds")  # in a manifest
 
 
 def export_soft_labels(job: Job, device: "Device") -> None:
@@ -152,10 +155,21 @@ def _take_in_labels(job: Job) -> None:
         views = {split: list(digests) for split, digests in _digests_by_split(job).items()}
         check_soft_labels(labels, job.request.labels, facts.classes, facts.ids, views)
         save_soft_labels(job.run.soft_labels, labels)
-        return _measure(job, labels.log_probs_VNC["validation"][0].float().numpy())
+        told = members_told(path.parent / "manifest.json", reads["labels"])
+        return {"members": told} | _measure(job, labels.log_probs_VNC["validation"][0].float().numpy())
 
     if run_step(job.run, step, work, full_check=job.full_check):
         _say_accuracy(job, "export-soft-labels", f"labels of {job.request.labels}")
+
+
+def members_told(manifest: Path, labels_digest: str) -> list[dict[str, Any]]:
+    """Who made soft labels that lie beside the manifest of a delivered run; nobody known where they do not."""
+    try:
+        told = json.loads(manifest.read_text())
+        members = [{key: member[key] for key in MEMBER_FACTS} for member in told["teacher"]["members"]]
+        return members if labels_digest in told["sha256"].values() else []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # something else of that name, or nothing
+        return []
 
 
 def _measure(job: Job, log_probs_NC: np.ndarray) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.atomic import file_digest
+from pipeline.stages.export_soft_labels import members_told
 
 RunCli = Callable[..., tuple[int, str, str]]
 
@@ -79,8 +80,19 @@ def test_labels_of_a_run_replace_its_teachers(smoke_run, run_cli: RunCli, tmp_pa
         one, other = (root / "submissions" / "tiny" / name for root in (smoke_run.root, tmp_path))
         assert one.read_bytes() == other.read_bytes()
     manifest = json.loads((tmp_path / "submissions" / "tiny" / "manifest.json").read_text())
-    expected = json.loads((labels.parent / "manifest.json").read_text())["teacher"]["ensemble"]
-    assert manifest["teacher"] == {"labels": labels.name, "ensemble": expected, "members": []}
+    teacher = json.loads((labels.parent / "manifest.json").read_text())["teacher"]
+    assert len(teacher["members"]) == len(manifest["seeds"]["members"]) > 0
+    assert manifest["teacher"] == teacher | {"labels": labels.name}
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"sha256": []}', '{"teacher": {"members": [{}]}, "sha256": {}}', None])
+def test_labels_without_a_manifest_that_is_theirs(smoke_run, tmp_path: Path, damage: str | None):
+    labels = tmp_path / "soft_labels.safetensors"
+    labels.write_bytes(b"others" if damage is None else smoke_run.run.soft_labels.read_bytes())
+    manifest = tmp_path / "manifest.json"
+    delivered = (smoke_run.run.submission / "manifest.json").read_text()
+    manifest.write_text(delivered if damage is None else damage)
+    assert members_told(manifest, file_digest(labels)) == []
 
 
 def test_labels_of_other_pictures_are_refused(smoke_run, run_cli: RunCli, tmp_path: Path):
