@@ -4,7 +4,7 @@ from math import prod
 
 from models.compress.bit_plan import Bits, gaussian_bits
 from models.layers import parameter_count, parameter_shapes
-from models.networks import STUDENTS, TOP_RANGE, WIDTH_RANGE, Network
+from models.networks import FAMILIES, STUDENTS, TOP_RANGE, WIDTH_RANGE, Network
 from models.packed.container import CHECKSUM_BYTES, entry_bytes, header_bytes
 from models.packed.header import Header, default_classes
 from models.packed.precisions import Codec, codec_of_tensor, encoded_bytes, payload_limits
@@ -60,13 +60,15 @@ def propose_network(
 ) -> Network:
     """Return the largest student whose low-bit file is expected to fit; ValueError, with the least size, if none does.
 
-    First the widest with a top of twice its width, then with a wider top.
+    First the widest with a top of twice its width, then with a wider top. For plain, `depth` is the hidden layer.
     """
     step = GROUPS if family == "shuffled" else 1  # what the channels of grouped convolutions are divided by
-    least, *wider = [width for width in WIDTHS if width % step == 0]
+    has_top = len(FAMILIES[family].integers) == 3
+    widths = range(1, WIDTH_RANGE[1] + 1) if family == "plain" else WIDTHS  # the report's is there to compare with
+    least, *wider = [width for width in widths if width % step == 0]
 
     def network_of(width: int, top: int) -> Network:
-        return Network(family, (width, depth) if family == "dense" else (width, depth, top))
+        return Network(family, (width, depth, top) if has_top else (width, depth))
 
     def size_of(width: int, top: int) -> int:
         return low_bit_size_bytes(network_of(width, top), classes=classes, image_size=image_size, bits=bits)
@@ -82,7 +84,7 @@ def propose_network(
         raise ValueError(f"the smallest student takes about {smallest} bytes")
     width = max((width for width in wider if fits(width, TOP * width)), default=least)
     top = TOP * width
-    while family != "dense" and top + step <= TOP_RANGE[1] and fits(width, top + step):
+    while has_top and top + step <= TOP_RANGE[1] and fits(width, top + step):
         top += step
     return network_of(width, top)
 

@@ -53,8 +53,8 @@ FAMILIES: dict[str, Family] = {
     "tied": Family(10, _STAGED),
 }
 
-
-STAGED_FAMILIES = ("residual", "straight", "inverted", "shuffled", "squeezed", "dense", "tied")
+# made for a limit
+SCALABLE_FAMILIES = ("plain", "residual", "straight", "inverted", "shuffled", "squeezed", "dense", "tied")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from models.budget import low_bit_size_bytes, packed_size_bytes, propose_network
 from models.compress.bit_plan import Bits
 from models.layers import parameter_shapes
-from models.networks import STAGED_FAMILIES, STUDENTS, Network, network_named
+from models.networks import SCALABLE_FAMILIES, STUDENTS, Network, network_named
 from pipeline.data.contest_file import load_contest
 from pipeline.errors import RequestError
 from pipeline.read_settings import nearest
@@ -51,8 +51,8 @@ def choose_network(settings: Settings, classes: tuple[str, ...], budget_bytes: i
         raise RequestError(
             f"distill.network: {name} is made for low-bit files, pack.precision is {settings.pack.precision}"
         )
-    if automatic["family"] and automatic["family"] not in STAGED_FAMILIES:
-        raise RequestError(f"distill.network: {name}: expected a family of {', '.join(STAGED_FAMILIES)}")
+    if automatic["family"] and automatic["family"] not in SCALABLE_FAMILIES:
+        raise RequestError(f"distill.network: {name}: expected a family of {', '.join(SCALABLE_FAMILIES)}")
     kind = {"family": automatic["family"], "depth": int(automatic["depth"])} if automatic["family"] else {}
     try:
         network = propose_network(

@@ -14,6 +14,7 @@ from pipeline.__main__ import COMMANDS
 from pipeline.atomic import file_digest
 from pipeline.bench import run_bench
 from pipeline.read_settings import PRESETS, preset_names
+from pipeline.studies.tables import mean_and_error
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -97,6 +98,58 @@ def test_shares_are_those_of_the_measurements() -> None:
     assert f"{found['student']['loading_share']:.1%} of the student's step is loading" in text
     assert f"reaches {found['student']['share_of_limit']:.1%} of the machine's" in text
     assert f"the teacher {found['teacher']['share_of_limit']:.1%}" in text
+
+
+FRONTIER = ROOT / "submissions" / "food11-frontier"
+NETWORKS = ROOT / "submissions" / "food11-networks" / "networks.csv"
+
+
+def study_groups(table: Path) -> list[list[dict[str, str]]]:
+    """The rows of a study's table, those that differ only by the seed together."""
+    groups: dict[tuple[str, str], list[dict[str, str]]] = {}
+    with table.open(newline="") as file:
+        for row in csv.DictReader(file):
+            groups.setdefault((row["point"], row["precision"]), []).append(row)
+    return list(groups.values())
+
+
+def study_row(group: list[dict[str, str]]) -> str:
+    """A row of the README: the mean over seeds, with its standard error where there are several."""
+    first, made = group[0], group[0]["precision"] == "low-bit"
+    mean, error = mean_and_error([100 * float(row["validation_accuracy"]) for row in group])
+    agreement, _ = mean_and_error([100 * float(row["validation_agreement"]) for row in group])
+    cells = (
+        first["network"],
+        f"{int(first['parameters']):,}",
+        f"{first['bits']} bits" if made else first["precision"],
+        f"{int(first['predicted_bytes']):,}",
+        f"{max(int(row['packed_bytes']) for row in group):,}",
+        f"{mean:.2f}%" + (f" ± {error:.2f}" if len(group) > 1 else ""),
+        f"{agreement:.2f}%",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+@pytest.mark.parametrize("table", [FRONTIER / "frontier.csv", NETWORKS], ids=lambda table: table.stem)
+def test_studies_are_those_of_their_tables(table: Path) -> None:
+    for group in study_groups(table):
+        assert study_row(group) in README
+
+
+def test_the_frontiers_files_are_those_of_its_table() -> None:
+    rows = {group[0]["point"]: group[0] for group in study_groups(FRONTIER / "frontier.csv")}
+    files = {path.stem: path for path in FRONTIER.glob("*.bin")}
+    assert set(files) == {"report-fp16" if name == "report" else name for name in rows}
+    assert sum(path.stat().st_size for path in FRONTIER.iterdir()) < 1_200_000
+    for name in set(files) - {"report-fp16"}:
+        assert files[name].stat().st_size == int(rows[name]["packed_bytes"]) <= int(name)
+
+
+def test_a_file_of_the_frontier_gives_its_predictions(data_file, run_cli, tmp_path) -> None:
+    argv = ["predict", FRONTIER / "50000.bin", "--data", data_file("FOOD11_DATA"), "--out", tmp_path / "out.csv"]
+    code, _, err = run_cli(argv, tmp_path)
+    assert (code, err) == (0, "")
+    assert (tmp_path / "out.csv").read_bytes() == (FRONTIER / "50000.csv").read_bytes()
 
 
 @pytest.mark.parametrize("folder", SUBMISSIONS, ids=lambda folder: folder.name)

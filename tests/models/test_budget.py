@@ -87,6 +87,12 @@ def test_the_limits_of_the_frontier_and_their_widths(limit_bytes, width):
     assert propose(limit_bytes).integers[0] == width
 
 
+def test_the_reports_network_grows_channel_by_channel():
+    width, hidden = propose(100_000, family="plain", depth=0).integers
+    assert hidden == 0
+    assert low_bit_size(Network("plain", (width, 0))) <= AIM * 100_000 < low_bit_size(Network("plain", (width + 1, 0)))
+
+
 def test_dense_networks_grow_by_blocks_of_channels():
     growth, depth = propose(100_000, family="dense", depth=4).integers
     larger = Network("dense", (growth + 16, depth))
