@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.budget import low_bit_size_bytes, packed_size_bytes, propose_network
+from models.budget import clip_for_limit, low_bit_size_bytes, packed_size_bytes, propose_network
 from models.compress.bit_plan import Bits
 from models.layers import parameter_shapes
 from models.networks import SCALABLE_FAMILIES, STUDENTS, Network, network_named
@@ -23,11 +23,15 @@ AUTO = re.compile(r"auto(?:-(?P<family>[a-z]+)-(?P<depth>\d{1,2}))?")
 
 @dataclass(frozen=True)
 class StudentNetwork:
-    """A student's network; `name` says family and integers where it has no name of its own."""
+    """A student's network; `name` says family and integers where it has no name of its own.
+
+    `bits`: how finely it is stored, with the clip that lets its file end below the limit.
+    """
 
     name: str
     network: Network
     classes: tuple[str, ...]
+    bits: Bits
 
 
 def student_network(job: Job) -> StudentNetwork:
@@ -43,7 +47,7 @@ def choose_network(settings: Settings, classes: tuple[str, ...], budget_bytes: i
         try:
             network = network_named(name)
             parameter_shapes(network, len(classes), image_size)  # raises where the network cannot exist
-            return StudentNetwork(name, network, classes)
+            return StudentNetwork(name, network, classes, _bits_for(settings, network, classes, budget_bytes))
         except ValueError as error:
             near = nearest(name, list(STUDENTS))
             raise RequestError(f"distill.network: {error}{near}; ./run.sh models lists them") from None
@@ -56,35 +60,44 @@ def choose_network(settings: Settings, classes: tuple[str, ...], budget_bytes: i
     kind = {"family": automatic["family"], "depth": int(automatic["depth"])} if automatic["family"] else {}
     try:
         network = propose_network(
-            budget_bytes, classes=classes, image_size=image_size, bits=wanted_bits(settings), **kind
+            budget_bytes, classes=classes, image_size=image_size, bits=_wanted_bits(settings), **kind
         )
     except ValueError as error:
         raise RequestError(f"--budget {budget_bytes}: {error}, nothing was trained") from None
-    return StudentNetwork("-".join((network.family, *map(str, network.integers))), network, classes)
+    name = "-".join((network.family, *map(str, network.integers)))
+    return StudentNetwork(name, network, classes, _bits_for(settings, network, classes, budget_bytes, fill=True))
 
 
-def wanted_bits(settings: Settings) -> Bits:
+def _wanted_bits(settings: Settings) -> Bits:
     """How finely the settings want the weights to be stored."""
     quantise = settings.quantise
     return Bits(quantise.bits, quantise.head_bits, quantise.layer_bits, quantise.clip)
 
 
-def bit_plan(settings: Settings, chosen: StudentNetwork) -> dict[str, int]:
-    """Levels of every layer with weights. Raises RequestError for a layer that the network does not have."""
+def _bits_for(
+    settings: Settings, network: Network, classes: tuple[str, ...], budget_bytes: int, *, fill: bool = False
+) -> Bits:
+    """The wanted bits with the clip that the limit asks for. Raises RequestError for a layer that is not there."""
+    bits, image_size = _wanted_bits(settings), settings.data.image_size
     try:
-        return wanted_bits(settings).of_layers(chosen.network, len(chosen.classes), settings.data.image_size)
+        bits.of_layers(network, len(classes), image_size)
     except ValueError as error:
         raise RequestError(f"quantise.layer_bits: {error}") from None
+    clip = clip_for_limit(budget_bytes, network, classes=classes, image_size=image_size, bits=bits, fill=fill)
+    return dataclasses.replace(bits, clip=clip)
 
 
-def expected_bytes(settings: Settings, chosen: StudentNetwork, precision: str, coarser: float = 1.0) -> int:
-    """What the file will take, known beforehand for all precisions but low-bit; steps so many times coarser there."""
-    image_size = settings.data.image_size
-    if precision != "low-bit":
-        return packed_size_bytes(chosen.network, classes=chosen.classes, image_size=image_size, precision=precision)
-    bits = wanted_bits(settings)
-    bits = dataclasses.replace(bits, clip=bits.clip * coarser)
-    return low_bit_size_bytes(chosen.network, classes=chosen.classes, image_size=image_size, bits=bits)
+def bit_plan(settings: Settings, chosen: StudentNetwork) -> dict[str, int]:
+    """Levels of every layer with weights."""
+    return chosen.bits.of_layers(chosen.network, len(chosen.classes), settings.data.image_size)
+
+
+def expected_bytes(settings: Settings, chosen: StudentNetwork, precision: str) -> int:
+    """What the file will take, known beforehand for all precisions but low-bit."""
+    classes, image_size = chosen.classes, settings.data.image_size
+    if precision == "low-bit":
+        return low_bit_size_bytes(chosen.network, classes=classes, image_size=image_size, bits=chosen.bits)
+    return packed_size_bytes(chosen.network, classes=classes, image_size=image_size, precision=precision)
 
 
 def build_float_student(settings: Settings, chosen: StudentNetwork) -> "nn.Module":

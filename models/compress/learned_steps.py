@@ -7,6 +7,7 @@ its size (Jain et al. 2020, arXiv 1903.08066). Shapes: O output channels, N imag
 """
 
 import copy
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -109,16 +110,24 @@ def quantised_layers(student: nn.Module) -> dict[str, Quantised]:
     return {name: module for name, module in student.named_modules() if isinstance(module, Quantised)}
 
 
-def low_bit_weights(student: nn.Module, coarser: float = 1.0) -> tuple[nn.Sequential, dict[str, LowBit]]:
+def with_coarser_steps(student: nn.Module, times: float) -> nn.Module:
+    """Return a copy of a quantised student on the CPU, every step so many times coarser than learned."""
+    copied = copy.deepcopy(student).cpu()
+    for layer in quantised_layers(copied).values():
+        layer.log_step.data += math.log2(times)
+    return copied
+
+
+def low_bit_weights(student: nn.Module) -> tuple[nn.Sequential, dict[str, LowBit]]:
     """The folded network of a quantised student, with float weights, and its weights as codes and scales, by name.
 
-    A channel's scale is its step times BatchNorm's factor, sign and all, times `coarser`, as float16. Names are those
-    of parameters ("conv1.weight"). The student is left as it was.
+    A channel's scale is its step times BatchNorm's factor, sign and all, as float16. Names are those of parameters
+    ("conv1.weight"). The student is left as it was.
     """
     plain, weights = copy.deepcopy(student).cpu(), {}
     factors = _norm_factors(plain)
     for name, layer in quantised_layers(plain).items():
-        step_O = torch.exp2(layer.log_step.detach().double()) * coarser
+        step_O = torch.exp2(layer.log_step.detach().double())
         codes = nearest_codes(layer.weight.detach().numpy(), step_O.numpy(), layer.levels)
         scale_O = (step_O * factors.get(name, 1.0)).clamp(-LARGEST_SCALE, LARGEST_SCALE).numpy().astype(np.float16)
         codes[scale_O == 0] = 0  # a channel too small for float16

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from models.packed.container import Header
 
-ROUNDING_PIXELS = 1024 * 64 * 64  # of the pictures that rounding errors are weighed on
-ROUNDING_BATCH_PIXELS = 64 * 64 * 64
+LOOK_PIXELS = 1024 * 64 * 64  # of the pictures that a rounded network is looked at with
+LOOK_BATCH_PIXELS = 128 * 64 * 64
 
 
 def pack_student(job: Job) -> str:
@@ -40,9 +40,9 @@ def pack_student(job: Job) -> str:
         "contest": output_digest(job.run, "prepare-decode", job.run.contest),
     }
     settings |= {"inductive": job.request.inductive, "network": chosen.name}
-    settings |= {"levels": bit_plan(job.settings, chosen), "clip": job.settings.quantise.clip}
+    settings |= {"levels": bit_plan(job.settings, chosen), "clip": chosen.bits.clip}
     writes = (job.run.pack_report, *(job.run.packed(precision) for precision in _offered()))
-    run_step(job.run, Step("pack", 2, reads, settings, writes), lambda: _pack(job, chosen), full_check=job.full_check)
+    run_step(job.run, Step("pack", 3, reads, settings, writes), lambda: _pack(job, chosen), full_check=job.full_check)
     return json.loads(job.run.pack_report.read_text())["chosen"]
 
 
@@ -89,10 +89,12 @@ def _pack(job: Job, chosen: StudentNetwork) -> dict[str, Any]:
 def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterator[tuple[str, bytes, dict[str, float]]]:
     """Name and bytes of every precision: of the float student, then of the low-bit one, made to fit the budget.
 
-    With the latter, how many times coarser its steps are than learned.
+    With the latter, how many times coarser its steps are than learned; BatchNorm's statistics are those of the rounded
+    network.
     """
     from models.compress.compensated_rounding import round_with_compensation, second_moments
-    from models.compress.learned_steps import learn_steps, low_bit_weights
+    from models.compress.learned_steps import learn_steps, low_bit_weights, with_coarser_steps
+    from models.compress.norm_statistics import renew_norm_statistics
     from models.packed.precisions import CODEC_NAMES, Codec
     from models.packed.rate_control import fit_limit
     from models.packed.student_file import PRECISIONS, pack_low_bit
@@ -102,14 +104,16 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
     student = build_float_student(job.settings, chosen)
     student.load_state_dict(load_tensors(job.run.student)[0])
     yield from ((precision, pack_bytes(student, header, precision), {}) for precision in PRECISIONS)
-    quantised = learn_steps(student, bit_plan(job.settings, chosen), job.settings.quantise.clip)
+    quantised = learn_steps(student, bit_plan(job.settings, chosen), chosen.bits.clip)
     quantised.load_state_dict(load_tensors(job.run.quantised_student)[0])
-
+    pictures = _pictures(job, header)
     compensated = job.settings.pack.rounding == "compensated"
-    moments = second_moments(low_bit_weights(quantised)[0], _pictures(job, header)) if compensated else {}
+    moments = second_moments(low_bit_weights(quantised)[0], pictures) if compensated else {}
 
     def pack(coarser: float) -> bytes:
-        folded, weights = low_bit_weights(quantised, coarser)
+        rounded = with_coarser_steps(quantised, coarser)
+        renew_norm_statistics(rounded, pictures)
+        folded, weights = low_bit_weights(rounded)
         if moments:
             weights = round_with_compensation(folded, weights, moments)
         return pack_low_bit(folded, header, weights)
@@ -119,17 +123,20 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
 
 
 def _pictures(job: Job, header: "Header") -> list["Tensor"]:
-    """Normalised training pictures, evenly chosen, on which rounding errors are weighed: float [n, 3, H, W] each."""
+    """Normalised training pictures, evenly chosen, that a rounded network is looked at with: float [n, 3, H, W] each.
+
+    BatchNorm's statistics are measured on them, and rounding errors weighed.
+    """
     import torch
 
     from pipeline.data.batches import Normalisation
 
     images_NHWC = np.load(job.run.clean("training"), mmap_mode="r")
     pixels = header.image_size**2  # memory is bounded whatever the size of a picture
-    wanted = min(len(images_NHWC), max(1, ROUNDING_PIXELS // pixels))
+    wanted = min(len(images_NHWC), max(1, LOOK_PIXELS // pixels))
     rows = np.linspace(0, len(images_NHWC) - 1, wanted).astype(int)
     normalised = Normalisation(header.mean, header.std).apply(torch.from_numpy(images_NHWC[rows]))
-    return list(normalised.split(max(1, ROUNDING_BATCH_PIXELS // pixels)))
+    return list(normalised.split(max(1, LOOK_BATCH_PIXELS // pixels)))
 
 
 def _header(job: Job, facts: ContestFacts, chosen: StudentNetwork) -> "Header":

@@ -27,12 +27,13 @@ def quantise_student(job: Job, device: "Device") -> None:
     reads = student_reads(job) | {"student": output_digest(job.run, "distill", job.run.student)}
     loss = {"alpha": distill.alpha, "temperature": distill.temperature, "seed": distill.seed}
     settings = quantise.shaping() | loss | {"image_size": job.settings.data.image_size, "network": chosen.name}
+    settings |= {"clip": chosen.bits.clip}  # where the limit asks for it, not that of the settings
     step = Step("quantise", 1, reads, settings, (job.run.quantised_student,))
 
     def work() -> dict[str, Any]:
         student = build_float_student(job.settings, chosen)
         student.load_state_dict(load_tensors(job.run.student)[0])
-        network = learn_steps(student, plan, quantise.clip)
+        network = learn_steps(student, plan, chosen.bits.clip)
         say(f"low-bit student: {quantise.bits} bits, head {quantise.head_bits}, {quantise.epochs} epochs")
         seconds = 0.0
         if quantise.epochs:

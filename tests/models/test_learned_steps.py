@@ -7,7 +7,13 @@ import torch
 from torch import nn
 
 from models.compress.folding import fold_batchnorm
-from models.compress.learned_steps import fake_quantise, learn_steps, low_bit_weights, quantised_layers
+from models.compress.learned_steps import (
+    fake_quantise,
+    learn_steps,
+    low_bit_weights,
+    quantised_layers,
+    with_coarser_steps,
+)
 from models.networks import Network
 from models.students import build_student
 from tests.models.test_folding import small_network, trained_network
@@ -105,7 +111,10 @@ def test_steps_learn_and_are_kept():
 def test_coarser_steps_scale_every_weight_and_lose_codes():
     network = learn_steps(trained_network(Network("residual", (4, 1, 16))), {"stage1_1.conv1": 16}, clip=3.0)
     _, learned = low_bit_weights(network)
-    _, coarser = low_bit_weights(network, 2.0)
+    _, coarser = low_bit_weights(with_coarser_steps(network, 2.0))
+    assert low_bit_weights(network)[1]["stage1_1.conv1.weight"].scale.tolist() == (
+        learned["stage1_1.conv1.weight"].scale.tolist()
+    )  # the network itself keeps its steps
     before, after = learned["stage1_1.conv1.weight"], coarser["stage1_1.conv1.weight"]
     assert (after.scale == 2 * before.scale).all()
     assert abs(after.codes).max() <= -(-abs(before.codes).max() // 2) + 1
