@@ -17,7 +17,7 @@ CANDIDATES = (  # network, bits
     ("auto-plain-0", "4"),  # the report's, wider
     ("auto-residual-1", "4"),
     ("auto-squeezed-1", "4"),
-    ("auto-residual-1", "3"),
+    ("auto-squeezed-1", "3"),
     ("auto-residual-3", "4"),
     ("auto-straight-2", "4"),
     ("auto-dense-5", "4"),

@@ -8,6 +8,7 @@ from torch import nn
 
 from models.budget import (
     AIM,
+    FAMILY,
     FINEST,
     TRAINED,
     clip_for_limit,
@@ -96,13 +97,17 @@ def test_the_largest_network_that_fits_is_proposed(limit_bytes, kind):
     assert width % 16 == 0 or width in (4, 8)
     assert top >= 2 * width
     assert low_bit_size(Network(network.family, (max(8, 2 * width), depth, 4 * width))) > AIM * limit_bytes
+    if not kind:
+        assert network.family == FAMILY
+        assert depth == (1 if width < 32 or low_bit_size(Network(FAMILY, (32, 2, 64))) > AIM * limit_bytes else 2)
 
 
 @pytest.mark.parametrize(
-    ("limit_bytes", "width"), [(25_000, 8), (50_000, 16), (100_000, 16), (150_000, 16), (200_000, 32), (300_000, 32)]
+    ("limit_bytes", "width", "depth"),
+    [(3_000, 4, 1), (25_000, 8, 1), (50_000, 16, 1), (100_000, 32, 1), (150_000, 32, 1), (300_000, 32, 2)],
 )
-def test_the_limits_of_the_frontier_and_their_widths(limit_bytes, width):
-    assert propose(limit_bytes).integers[0] == width
+def test_widths_and_depths_of_limits(limit_bytes, width, depth):
+    assert propose(limit_bytes).integers[:2] == (width, depth)
 
 
 def test_the_reports_network_grows_channel_by_channel():
@@ -141,7 +146,7 @@ def test_the_clip_has_bounds():
 
 
 def test_a_limit_that_nothing_meets_is_refused_with_the_least_size():
-    least = low_bit_size(Network("residual", (1, 2, 2)))
+    least = low_bit_size(Network(FAMILY, (1, 1, 2)))
     with pytest.raises(ValueError, match=f"the smallest student takes about {least} bytes"):
         propose(least - 1)
 
