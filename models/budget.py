@@ -1,6 +1,5 @@
 """How large a packed file will be, before anything is trained (no torch, no numpy)."""
 
-import dataclasses
 from math import prod
 
 from models.compress.bit_plan import Bits, gaussian_bits
@@ -9,7 +8,6 @@ from models.networks import FAMILIES, STUDENTS, TOP_RANGE, WIDTH_RANGE, Network
 from models.packed.container import CHECKSUM_BYTES, entry_bytes, header_bytes
 from models.packed.header import Header, default_classes
 from models.packed.precisions import Codec, codec_of_tensor, encoded_bytes, payload_limits
-from models.packed.rate_control import COARSEST, FULL
 from models.staged_layers import GROUPS
 
 FAMILY = "squeezed"  # of students made for a budget: the best of `study networks`
@@ -17,8 +15,6 @@ TABLE_BYTES = 8  # what a tensor's frequencies and the end of its stream take, a
 AIM = 0.9985  # of the limit
 # Trained weights take so much more than normally distributed ones: 1.0075 to 1.010 on five students of food11.
 TRAINED = 1.008
-FINEST = 0.8  # of the wanted clip, to fill a limit; rate control's COARSEST to keep below it
-CLIP_HALVINGS = 20
 # First widths of students made for a budget. Cores and tensor units work on whole blocks of channels: 16 channels take
 # half the time of 13 or 22 in a network of equal size (AMX, bf16), and no file needs the widths between.
 WIDTHS = (1, 2, 4, 8, *range(16, WIDTH_RANGE[1] + 1, 16))
@@ -54,30 +50,6 @@ def low_bit_size_bytes(network: Network, *, classes: tuple[str, ...], image_size
         fewest, _ = payload_limits(shape, Codec.LOW_BIT)
         size += entry_bytes(fewest + TABLE_BYTES + round(TRAINED * prod(shape) * each / 8))
     return size
-
-
-def clip_for_limit(
-    limit_bytes: int, network: Network, *, classes: tuple[str, ...], image_size: int, bits: Bits, fill: bool
-) -> float:
-    """Return the clip with which a network's low-bit file is expected to end just below a limit.
-
-    That of `bits` where the file fits, unless it is to `fill` the limit and is expected to miss its last hundredth.
-    Steps that are coarser or finer from the start cost less than steps that change after training. Never below
-    FINEST or above COARSEST times that of `bits`.
-    """
-
-    def size_of(clip: float) -> int:
-        finer = dataclasses.replace(bits, clip=clip)
-        return low_bit_size_bytes(network, classes=classes, image_size=image_size, bits=finer)
-
-    asked = size_of(bits.clip)
-    if asked <= limit_bytes and (asked >= FULL * limit_bytes or not fill):
-        return bits.clip
-    low, high = FINEST * bits.clip, COARSEST * bits.clip
-    for _ in range(CLIP_HALVINGS):
-        middle = (low * high) ** 0.5
-        low, high = (middle, high) if size_of(middle) > AIM * limit_bytes else (low, middle)
-    return high
 
 
 def propose_network(

@@ -87,12 +87,14 @@ def read_classes(job: Job) -> tuple[str, ...]:
 
 def check_budget(job: Job, classes: tuple[str, ...]) -> None:
     """What a packed file will take is known, or nearly, before its weights are: a hopeless budget is refused here."""
-    from pipeline.student_network import choose_network, expected_bytes
+    from models.packed.rate_control import COARSEST
+    from pipeline.student_network import bit_plan, choose_network, expected_bytes
 
     precision, budget = job.settings.pack.precision, job.request.budget_bytes
     chosen = choose_network(job.settings, classes, budget)
+    bit_plan(job.settings, chosen)
     best = "low-bit" if precision == "auto" else precision
-    size = expected_bytes(job.settings, chosen, best)
+    size = expected_bytes(job.settings, chosen, best, COARSEST)
     if size > budget:
         which = "smallest packed file" if precision == "auto" else "packed file"
         about = "about " if best == "low-bit" else ""  # its size depends on the weights

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.budget import clip_for_limit, low_bit_size_bytes, packed_size_bytes, propose_network
+from models.budget import low_bit_size_bytes, packed_size_bytes, propose_network
 from models.compress.bit_plan import Bits
 from models.layers import parameter_shapes
 from models.networks import SCALABLE_FAMILIES, STUDENTS, Network, network_named
@@ -18,6 +18,8 @@ from pipeline.settings import Settings
 if TYPE_CHECKING:
     from torch import nn
 
+    from models.packed.header import Header
+
 AUTO = re.compile(r"auto(?:-(?P<family>[a-z]+)-(?P<depth>\d{1,2}))?")
 
 
@@ -25,13 +27,13 @@ AUTO = re.compile(r"auto(?:-(?P<family>[a-z]+)-(?P<depth>\d{1,2}))?")
 class StudentNetwork:
     """A student's network; `name` says family and integers where it has no name of its own.
 
-    `bits`: how finely it is stored, with the clip that lets its file end below the limit.
+    `made`: for the limit, which its file is to fill.
     """
 
     name: str
     network: Network
     classes: tuple[str, ...]
-    bits: Bits
+    made: bool = False
 
 
 def student_network(job: Job) -> StudentNetwork:
@@ -47,7 +49,7 @@ def choose_network(settings: Settings, classes: tuple[str, ...], budget_bytes: i
         try:
             network = network_named(name)
             parameter_shapes(network, len(classes), image_size)  # raises where the network cannot exist
-            return StudentNetwork(name, network, classes, _bits_for(settings, network, classes, budget_bytes))
+            return StudentNetwork(name, network, classes)
         except ValueError as error:
             near = nearest(name, list(STUDENTS))
             raise RequestError(f"distill.network: {error}{near}; ./run.sh models lists them") from None
@@ -60,43 +62,35 @@ def choose_network(settings: Settings, classes: tuple[str, ...], budget_bytes: i
     kind = {"family": automatic["family"], "depth": int(automatic["depth"])} if automatic["family"] else {}
     try:
         network = propose_network(
-            budget_bytes, classes=classes, image_size=image_size, bits=_wanted_bits(settings), **kind
+            budget_bytes, classes=classes, image_size=image_size, bits=wanted_bits(settings), **kind
         )
     except ValueError as error:
         raise RequestError(f"--budget {budget_bytes}: {error}, nothing was trained") from None
     name = "-".join((network.family, *map(str, network.integers)))
-    return StudentNetwork(name, network, classes, _bits_for(settings, network, classes, budget_bytes, fill=True))
+    return StudentNetwork(name, network, classes, made=True)
 
 
-def _wanted_bits(settings: Settings) -> Bits:
+def wanted_bits(settings: Settings) -> Bits:
     """How finely the settings want the weights to be stored."""
     quantise = settings.quantise
     return Bits(quantise.bits, quantise.head_bits, quantise.layer_bits, quantise.clip)
 
 
-def _bits_for(
-    settings: Settings, network: Network, classes: tuple[str, ...], budget_bytes: int, *, fill: bool = False
-) -> Bits:
-    """The wanted bits with the clip that the limit asks for. Raises RequestError for a layer that is not there."""
-    bits, image_size = _wanted_bits(settings), settings.data.image_size
+def bit_plan(settings: Settings, chosen: StudentNetwork) -> dict[str, int]:
+    """Levels of every layer with weights. Raises RequestError for a layer that the network does not have."""
     try:
-        bits.of_layers(network, len(classes), image_size)
+        return wanted_bits(settings).of_layers(chosen.network, len(chosen.classes), settings.data.image_size)
     except ValueError as error:
         raise RequestError(f"quantise.layer_bits: {error}") from None
-    clip = clip_for_limit(budget_bytes, network, classes=classes, image_size=image_size, bits=bits, fill=fill)
-    return dataclasses.replace(bits, clip=clip)
 
 
-def bit_plan(settings: Settings, chosen: StudentNetwork) -> dict[str, int]:
-    """Levels of every layer with weights."""
-    return chosen.bits.of_layers(chosen.network, len(chosen.classes), settings.data.image_size)
-
-
-def expected_bytes(settings: Settings, chosen: StudentNetwork, precision: str) -> int:
-    """What the file will take, known beforehand for all precisions but low-bit."""
+def expected_bytes(settings: Settings, chosen: StudentNetwork, precision: str, coarser: float = 1.0) -> int:
+    """What the file will take, known beforehand for all precisions but low-bit; steps so many times coarser there."""
     classes, image_size = chosen.classes, settings.data.image_size
     if precision == "low-bit":
-        return low_bit_size_bytes(chosen.network, classes=classes, image_size=image_size, bits=chosen.bits)
+        bits = wanted_bits(settings)
+        bits = dataclasses.replace(bits, clip=bits.clip * coarser)
+        return low_bit_size_bytes(chosen.network, classes=classes, image_size=image_size, bits=bits)
     return packed_size_bytes(chosen.network, classes=classes, image_size=image_size, precision=precision)
 
 
@@ -105,3 +99,19 @@ def build_float_student(settings: Settings, chosen: StudentNetwork) -> "nn.Modul
     from models.students import build_student
 
     return build_student(chosen.network, classes=len(chosen.classes), image_size=settings.data.image_size)
+
+
+def packed_header(job: Job, chosen: StudentNetwork) -> "Header":
+    """What the packed file of a run says about its network."""
+    from models.packed.header import Header
+
+    facts = load_contest(job.run.contest)
+    return Header(
+        network=chosen.network,
+        image_size=job.settings.data.image_size,
+        classes=facts.classes,
+        mean=facts.mean,
+        std=facts.std,
+        inductive=job.request.inductive,
+        final=job.request.final,
+    )

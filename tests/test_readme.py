@@ -142,7 +142,7 @@ def test_the_frontiers_files_are_those_of_its_table() -> None:
     assert set(files) == {"report-fp16" if name == "report" else name for name in rows}
     assert sum(path.stat().st_size for path in FRONTIER.iterdir()) < 1_200_000
     for name in set(files) - {"report-fp16"}:
-        assert files[name].stat().st_size == int(rows[name]["packed_bytes"]) <= int(name)
+        assert 0.99 * int(name) <= files[name].stat().st_size == int(rows[name]["packed_bytes"]) <= int(name)
 
 
 def test_a_file_of_the_frontier_gives_its_predictions(data_file, run_cli, tmp_path) -> None:

@@ -1,8 +1,10 @@
-"""Measures BatchNorm's statistics again, on the network as it will be stored.
+"""Measures BatchNorm's statistics again: for the network as it will be stored, on pictures as it will see them.
 
-While weights learn to be rounded, many come to lie between two codes; averaging, or a step that is a hundredth coarser,
-turns thousands of them over at once, and activations drift away from the means and variances that BatchNorm remembers.
-Measuring those anew costs one look at some pictures. Source: Wu and Johnson 2021 (arXiv 2105.07576), section 3.
+A student trains on augmented pictures and is used on clean ones, whose means and variances differ (the same discrepancy
+in resolution: Touvron et al. 2019, arXiv 1906.06423). While weights learn to be rounded, many come to lie between two
+codes; averaging, or a step that is a hundredth coarser, turns thousands of them over at once, and activations drift
+away from what BatchNorm remembers. Measuring that anew costs one look at some pictures (Wu and Johnson 2021,
+arXiv 2105.07576, sections 3 and 5).
 """
 
 from collections.abc import Iterable

@@ -1,16 +1,18 @@
-"""Makes a file fit its limit by one knob: how much coarser than learned the steps of all channels are.
+"""Makes a file fit its limit by one knob: how coarse the steps of all channels are.
 
 The entropy of rounded weights falls by log2 k when every step grows k times, so the size is, but for small jumps, a
 falling function of k. Source of the idea: the clip width as the one rate control of the byte-limited language models of
-2026 (openai/parameter-golf, pull request 1394). Steps are never made finer: weights that learned with their steps lose
-accuracy by any others, and the larger file would be the worse one (README, "What did not work").
+2026 (openai/parameter-golf, pull request 1394). The knob is set before the weights learn with their steps, by the clip;
+afterwards it only corrects what the training added. Then it costs accuracy, so steps are never made finer after it: the
+larger file would be the worse one (README, "What did not work").
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 FULL = 0.99  # of the limit: a file this large need not grow
-COARSEST = 2.0
+AIM = 0.997  # of the limit
+FINEST, COARSEST = 0.8, 2.0  # how far the knob goes
 HALVINGS = 12
 
 
@@ -20,6 +22,22 @@ class Fitted:
 
     data: bytes
     coarser: float
+
+
+def fit_clip(size_of: Callable[[float], float], wanted: float, limit_bytes: int, *, fill: bool) -> float:
+    """The clip with which a file is expected to end just below a limit; the wanted one where the file fits.
+
+    `size_of` is the expected size for a clip. With `fill`, a file that is expected to miss the last hundredth gets a
+    smaller clip. Never below FINEST or above COARSEST times the wanted one.
+    """
+    size = size_of(wanted)
+    if size <= AIM * limit_bytes and (size >= FULL * limit_bytes or not fill):
+        return wanted
+    low, high = FINEST * wanted, COARSEST * wanted
+    for _ in range(HALVINGS):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if size_of(middle) > AIM * limit_bytes else (low, middle)
+    return high
 
 
 def fit_limit(pack: Callable[[float], bytes], limit_bytes: int) -> Fitted:

@@ -15,14 +15,14 @@ from pipeline.console import say
 from pipeline.data.contest_file import ContestFacts, load_contest
 from pipeline.receipts import Step, output_digest, run_step
 from pipeline.request import Job
-from pipeline.student_network import StudentNetwork, bit_plan, build_float_student, student_network
+from pipeline.student_network import StudentNetwork, bit_plan, build_float_student, packed_header, student_network
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from models.packed.container import Header
 
-LOOK_PIXELS = 1024 * 64 * 64  # of the pictures that a rounded network is looked at with
+LOOK_PIXELS = 1024 * 64 * 64  # of the pictures that the students are looked at with
 LOOK_BATCH_PIXELS = 128 * 64 * 64
 
 
@@ -40,9 +40,9 @@ def pack_student(job: Job) -> str:
         "contest": output_digest(job.run, "prepare-decode", job.run.contest),
     }
     settings |= {"inductive": job.request.inductive, "network": chosen.name}
-    settings |= {"levels": bit_plan(job.settings, chosen), "clip": chosen.bits.clip}
+    settings |= {"levels": bit_plan(job.settings, chosen)}
     writes = (job.run.pack_report, *(job.run.packed(precision) for precision in _offered()))
-    run_step(job.run, Step("pack", 3, reads, settings, writes), lambda: _pack(job, chosen), full_check=job.full_check)
+    run_step(job.run, Step("pack", 4, reads, settings, writes), lambda: _pack(job, chosen), full_check=job.full_check)
     return json.loads(job.run.pack_report.read_text())["chosen"]
 
 
@@ -75,7 +75,7 @@ def _pack(job: Job, chosen: StudentNetwork) -> dict[str, Any]:
 
     facts = load_contest(job.run.contest)
     measured = []
-    for precision, data, coarser in _packed_files(job, chosen, _header(job, facts, chosen)):
+    for precision, data, coarser in _packed_files(job, chosen, packed_header(job, chosen)):
         write_bytes(job.run.packed(precision), data)
         measured.append(_measure(job, facts, precision) | coarser)
         say(_line(measured[-1]))
@@ -89,8 +89,8 @@ def _pack(job: Job, chosen: StudentNetwork) -> dict[str, Any]:
 def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterator[tuple[str, bytes, dict[str, float]]]:
     """Name and bytes of every precision: of the float student, then of the low-bit one, made to fit the budget.
 
-    With the latter, how many times coarser its steps are than learned; BatchNorm's statistics are those of the rounded
-    network.
+    With the latter, how many times coarser its steps are than learned. BatchNorm's statistics are those of clean
+    training pictures, and for the low-bit student those of the network as it is rounded.
     """
     from models.compress.compensated_rounding import round_with_compensation, second_moments
     from models.compress.learned_steps import learn_steps, low_bit_weights, with_coarser_steps
@@ -101,12 +101,12 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
     from models.packed.student_file import pack_student as pack_bytes
     from pipeline.data.tensor_file import load_tensors
 
-    student = build_float_student(job.settings, chosen)
+    student, pictures = build_float_student(job.settings, chosen), _pictures(job, header)
+    quantised = learn_steps(student, bit_plan(job.settings, chosen), job.settings.quantise.clip)
     student.load_state_dict(load_tensors(job.run.student)[0])
-    yield from ((precision, pack_bytes(student, header, precision), {}) for precision in PRECISIONS)
-    quantised = learn_steps(student, bit_plan(job.settings, chosen), chosen.bits.clip)
     quantised.load_state_dict(load_tensors(job.run.quantised_student)[0])
-    pictures = _pictures(job, header)
+    renew_norm_statistics(student, pictures)
+    yield from ((precision, pack_bytes(student, header, precision), {}) for precision in PRECISIONS)
     compensated = job.settings.pack.rounding == "compensated"
     moments = second_moments(low_bit_weights(quantised)[0], pictures) if compensated else {}
 
@@ -123,9 +123,9 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
 
 
 def _pictures(job: Job, header: "Header") -> list["Tensor"]:
-    """Normalised training pictures, evenly chosen, that a rounded network is looked at with: float [n, 3, H, W] each.
+    """Normalised training pictures, evenly chosen, that the students are looked at with: float [n, 3, H, W] each.
 
-    BatchNorm's statistics are measured on them, and rounding errors weighed.
+    BatchNorm's statistics are measured on them, and rounding errors weighed. Every batch goes through all the classes.
     """
     import torch
 
@@ -136,21 +136,8 @@ def _pictures(job: Job, header: "Header") -> list["Tensor"]:
     wanted = min(len(images_NHWC), max(1, LOOK_PIXELS // pixels))
     rows = np.linspace(0, len(images_NHWC) - 1, wanted).astype(int)
     normalised = Normalisation(header.mean, header.std).apply(torch.from_numpy(images_NHWC[rows]))
-    return list(normalised.split(max(1, LOOK_BATCH_PIXELS // pixels)))
-
-
-def _header(job: Job, facts: ContestFacts, chosen: StudentNetwork) -> "Header":
-    from models.packed.container import Header
-
-    return Header(
-        network=chosen.network,
-        image_size=job.settings.data.image_size,
-        classes=facts.classes,
-        mean=facts.mean,
-        std=facts.std,
-        inductive=job.request.inductive,
-        final=job.request.final,
-    )
+    batches = min(wanted, -(-wanted * pixels // LOOK_BATCH_PIXELS))
+    return [normalised[first::batches] for first in range(batches)]
 
 
 def _measure(job: Job, facts: ContestFacts, precision: str) -> dict[str, Any]:

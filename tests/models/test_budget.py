@@ -1,7 +1,5 @@
 """The predicted size is the size of the real file."""
 
-import dataclasses
-
 import pytest
 import torch
 from torch import nn
@@ -9,9 +7,7 @@ from torch import nn
 from models.budget import (
     AIM,
     FAMILY,
-    FINEST,
     TRAINED,
-    clip_for_limit,
     describe_students,
     low_bit_size_bytes,
     packed_size_bytes,
@@ -60,14 +56,8 @@ def propose(limit_bytes: int, **kind: object) -> Network:
     return propose_network(limit_bytes, classes=default_classes(11), image_size=64, bits=BITS, **kind)
 
 
-def low_bit_size(network: Network, clip: float = BITS.clip) -> int:
-    bits = dataclasses.replace(BITS, clip=clip)
-    return low_bit_size_bytes(network, classes=default_classes(11), image_size=64, bits=bits)
-
-
-def clip_for(limit_bytes: int, network: Network, *, fill: bool = False) -> float:
-    classes = default_classes(11)
-    return clip_for_limit(limit_bytes, network, classes=classes, image_size=64, bits=BITS, fill=fill)
+def low_bit_size(network: Network) -> int:
+    return low_bit_size_bytes(network, classes=default_classes(11), image_size=64, bits=BITS)
 
 
 @pytest.mark.parametrize(
@@ -121,28 +111,6 @@ def test_dense_networks_grow_by_blocks_of_channels():
     larger = Network("dense", (growth + 16, depth))
     assert low_bit_size(Network("dense", (growth, depth))) <= 100_000 < low_bit_size(larger)
     assert growth % 16 == 0
-
-
-def test_the_clip_is_the_wanted_one_where_the_file_fits():
-    network = Network("residual", (16, 2, 64))
-    size = low_bit_size(network)
-    assert clip_for(size, network) == clip_for(2 * size, network) == BITS.clip
-    assert clip_for(round(size / 0.995), network, fill=True) == BITS.clip  # in the last hundredth already
-
-
-@pytest.mark.parametrize(("share", "fill"), [(0.75, False), (0.95, False), (1.03, True), (1.05, True)])
-def test_the_clip_is_moved_until_the_file_ends_below_the_limit(share, fill):
-    network = Network("residual", (16, 2, 64))
-    limit_bytes = round(share * low_bit_size(network))
-    clip = clip_for(limit_bytes, network, fill=fill)
-    assert (clip > BITS.clip) == (share < 1)
-    assert 0.997 * limit_bytes < low_bit_size(network, clip) <= AIM * limit_bytes
-
-
-def test_the_clip_has_bounds():
-    network = Network("residual", (16, 2, 64))
-    assert clip_for(low_bit_size(network) // 3, network) == pytest.approx(2 * BITS.clip)
-    assert clip_for(2 * low_bit_size(network), network, fill=True) == pytest.approx(FINEST * BITS.clip)
 
 
 def test_a_limit_that_nothing_meets_is_refused_with_the_least_size():

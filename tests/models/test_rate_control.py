@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.packed.rate_control import COARSEST, fit_limit
+from models.packed.rate_control import AIM, COARSEST, FINEST, fit_clip, fit_limit
 
 
 class Packer:
@@ -42,3 +42,24 @@ def test_a_network_that_cannot_fit_gives_its_smallest_file():
 
 def test_sizes_that_jump_end_below_the_limit():
     assert len(fit_limit(lambda coarser: bytes(1200 if coarser < 1.1 else 950), 1000).data) == 950
+
+
+def size_of(clip: float) -> float:
+    return 3000 / clip
+
+
+@pytest.mark.parametrize(("limit_bytes", "fill"), [(1004, False), (2000, False), (1004, True), (1010, True)])
+def test_the_clip_is_the_wanted_one_where_the_file_fits(limit_bytes, fill):
+    assert fit_clip(size_of, 3.0, limit_bytes, fill=fill) == 3.0
+
+
+@pytest.mark.parametrize(("limit_bytes", "fill"), [(1002, False), (700, False), (1020, True), (1200, True)])
+def test_the_clip_is_moved_until_the_file_ends_below_the_limit(limit_bytes, fill):
+    clip = fit_clip(size_of, 3.0, limit_bytes, fill=fill)
+    assert (clip > 3.0) == (limit_bytes < 1003)
+    assert 0.9965 * limit_bytes < size_of(clip) <= AIM * limit_bytes
+
+
+def test_the_clip_has_bounds():
+    assert fit_clip(size_of, 3.0, 400, fill=False) == pytest.approx(COARSEST * 3.0)
+    assert fit_clip(size_of, 3.0, 4000, fill=True) == pytest.approx(FINEST * 3.0, rel=1e-3)
