@@ -21,8 +21,6 @@ from pipeline.student_network import (
 from pipeline.student_training import StudentTraining, student_reads, train_student
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from pipeline.learning.device import Device
 
 ROOMY = 0.97  # of the limit: a file that is expected to be smaller keeps the clip of the settings
@@ -40,14 +38,13 @@ def quantise_student(job: Job, device: "Device") -> None:
     reads = student_reads(job) | {"student": output_digest(job.run, "distill", job.run.student)}
     loss = {"alpha": distill.alpha, "temperature": distill.temperature, "seed": distill.seed}
     settings = quantise.shaping() | loss | {"image_size": job.settings.data.image_size, "network": chosen.name}
-    roomy = not chosen.made and expected_bytes(job.settings, chosen, "low-bit") < ROOMY * job.request.budget_bytes
-    settings |= {} if roomy else {"limit_bytes": job.request.budget_bytes}
+    clip = _clip_for_limit(job, chosen)
+    settings |= {"clip": clip}  # that of the settings, unless the limit asks for another
     step = Step("quantise", 1, reads, settings, (job.run.quantised_student,))
 
     def work() -> dict[str, Any]:
         student = build_float_student(job.settings, chosen)
         student.load_state_dict(load_tensors(job.run.student)[0])
-        clip = quantise.clip if roomy else _clip_for_limit(job, chosen, student)
         network = learn_steps(student, plan, clip)
         say(f"low-bit student: {quantise.bits} bits, head {quantise.head_bits}, {quantise.epochs} epochs")
         seconds = 0.0
@@ -59,22 +56,28 @@ def quantise_student(job: Job, device: "Device") -> None:
             network, seconds = trained.network, trained.earlier_seconds
         save_tensors(job.run.quantised_student, network.state_dict(), {"network": chosen.name})
         job.run.checkpoint(job.run.quantised_student).unlink(missing_ok=True)
-        return {"device": device.description, "earlier_seconds": seconds, "clip": clip}
+        return {"device": device.description, "earlier_seconds": seconds}
 
     run_step(job.run, step, work, full_check=job.full_check)
 
 
-def _clip_for_limit(job: Job, chosen: StudentNetwork, student: "nn.Module") -> float:
+def _clip_for_limit(job: Job, chosen: StudentNetwork) -> float:
     """The clip with which the student's file is expected to end just below the limit, from its weights as they are."""
     from models.compress.learned_steps import learn_steps, low_bit_weights
     from models.packed.rate_control import fit_clip
     from models.packed.student_file import pack_low_bit
+    from pipeline.data.tensor_file import load_tensors
 
-    plan, header, quantise = bit_plan(job.settings, chosen), packed_header(job, chosen), job.settings.quantise
+    limit_bytes, quantise = job.request.budget_bytes, job.settings.quantise
+    if not chosen.made and expected_bytes(job.settings, chosen, "low-bit") < ROOMY * limit_bytes:
+        return quantise.clip
+    plan, header = bit_plan(job.settings, chosen), packed_header(job, chosen)
+    student = build_float_student(job.settings, chosen)
+    student.load_state_dict(load_tensors(job.run.student)[0])
     growth = 1 + GROWTH * min(quantise.epochs, GROWING_EPOCHS)
 
     def size_of(clip: float) -> float:
         folded, weights = low_bit_weights(learn_steps(student, plan, clip))
         return growth * len(pack_low_bit(folded, header, weights))
 
-    return fit_clip(size_of, quantise.clip, job.request.budget_bytes, fill=chosen.made)
+    return fit_clip(size_of, quantise.clip, limit_bytes, fill=chosen.made)
