@@ -29,6 +29,7 @@ MACHINE_ERRNOS = {
     errno.EMFILE,
     errno.ENOMEM,
 }
+KILLED_WORKER = ("BrokenProcessPool", "TerminatedWorkerError")  # of the standard library and of joblib
 STAGES = ("prepare", "teach", "export", "distill", "pack")
 
 
@@ -85,7 +86,7 @@ def machine_failure(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in MACHINE_ERRNOS:
         return f"the machine failed: {text}"
     # libraries that wrap what the system said: safetensors, a pool whose worker was killed, a GPU that went away
-    if re.search(r"\(os error \d+\)|^CUDA error", text) or type(error).__name__ == "BrokenProcessPool":
+    if re.search(r"\(os error \d+\)|^CUDA error", text) or type(error).__name__ in KILLED_WORKER:
         return f"the machine failed: {text}"
     out_of_memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     return f"out of memory: {text}; try a smaller batch_size" if isinstance(error, MemoryError) or out_of_memory else ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from pipeline.atomic import write_json
+from pipeline.data.cores import available_cores
 from pipeline.errors import RequestError
 from pipeline.read_settings import tuples
 from pipeline.run_folder import RunFolder
@@ -53,6 +54,11 @@ class Job:
     def settings(self) -> Settings:
         """The request's settings."""
         return self.request.settings
+
+    @property
+    def workers(self) -> int:
+        """How many threads decode, how many processes augment or train: the setting, else one per core."""
+        return self.settings.device.workers or available_cores()
 
     def stored_views(self) -> list[tuple[str, str, int]]:
         """Bank, split and number of every view that this run stores beside the clean ones."""

@@ -50,7 +50,8 @@ class TrainingSettings(Section):
 
     epochs: int = Field(default=30, ge=1, le=100_000)
     batch_size: int = Field(default=256, ge=2, le=65_536)  # images per step
-    optimizer: Literal["adamw", "sgd"] = "adamw"  # SGD is Nesterov with momentum 0.9
+    # SGD is Nesterov with momentum 0.9; Muon takes AdamW's learning rate and weight decay
+    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
     learning_rate: Positive = 2e-3  # at the peak
     weight_decay: NotNegative = 0.05  # not on biases or BatchNorm
     warmup_fraction: Fraction = 0.1  # of all steps, linear from zero; the rest is a cosine to zero
@@ -68,7 +69,14 @@ class TrainingSettings(Section):
         return self.model_dump(mode="json", exclude={"checkpoint_seconds"})
 
 
-class MemberSettings(TrainingSettings):
+class TeachingSettings(TrainingSettings):
+    """What a member's training needs beside that."""
+
+    # pixels; the epochs go through these sizes in equal parts, the pictures are made smaller live. Empty: as they are
+    sizes: tuple[Annotated[int, Field(ge=16, le=1024)], ...] = Field(default=(), max_length=64)
+
+
+class MemberSettings(TeachingSettings):
     """One row of the ensemble. What it does not state comes from [teach]."""
 
     network: str  # "report-cnn" or the name of a timm network
@@ -87,7 +95,7 @@ class MemberSettings(TrainingSettings):
         return self
 
 
-class TeachSettings(TrainingSettings):
+class TeachSettings(TeachingSettings):
     """The ensemble: rows, and what all rows share."""
 
     learning_rate: Positive = 2e-3
@@ -184,7 +192,8 @@ class DeviceSettings(Section):
     kind: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     graphs: bool = True  # on a GPU a training step becomes one CUDA graph, where a trial shows that it does the same
-    workers: int = Field(default=0, ge=0, le=1024)  # processes that decode and augment; 0: one per core
+    # processes that decode and augment and, on a CPU, train members side by side; 0: one per core
+    workers: int = Field(default=0, ge=0, le=1024)
 
 
 class Settings(Section):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline.data.jitter import jitter, resized
 from pipeline.data.view_reader import ViewReader
 from pipeline.settings import TrainingSettings
 
@@ -72,6 +73,7 @@ class TrainingSet:
     classes: int
     normalisation: Normalisation
     temperature: float = 1.0
+    sizes: Sequence[int] = ()  # pixels, which the epochs go through; empty: as the views are
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Full batches only, so that every step has one shape; a set smaller than a batch is one batch."""
@@ -82,6 +84,15 @@ def view_of_epoch(epoch: int, views: int, seed: int) -> int:
     """Which view an epoch reads: every view once per round, each round in an order of its own."""
     order = np.random.default_rng([seed, epoch // views]).permutation(views)
     return int(order[epoch % views])
+
+
+def size_at(epoch: int, *, epochs: int, sizes: Sequence[int]) -> int | None:
+    """Rows and columns, in pixels, of the pictures of an epoch, counted from 0; None: as they are stored.
+
+    The sizes share the epochs equally. Small pictures first: coarse features come at a quarter of the price
+    (progressive resizing; Tan and Le 2021, arXiv 2104.00298, section 4.2).
+    """
+    return sizes[epoch * len(sizes) // epochs] if sizes else None
 
 
 class EpochBatches:
@@ -99,12 +110,14 @@ class EpochBatches:
         mixing = np.random.default_rng([self.seed, epoch, 1])
         images_NHWC, soft_NC = self._view(epoch)
         order_N = torch.randperm(len(images_NHWC), generator=generator, device=self.device)
-        size = min(self.settings.batch_size, len(images_NHWC))
+        count = min(self.settings.batch_size, len(images_NHWC))
+        size = size_at(epoch, epochs=self.settings.epochs, sizes=self.set.sizes)
         for step in range(self.steps):
-            index_B = order_N[step * size : (step + 1) * size]
+            index_B = order_N[step * count : (step + 1) * count]
             images_BHWC = jitter(images_NHWC, index_B, self.settings.flip, self.settings.shift, generator)
+            images_BCHW = resized(self.set.normalisation.apply(images_BHWC), size)
             soft_BC = None if soft_NC is None else soft_NC[index_B]
-            batch = Batch(self.set.normalisation.apply(images_BHWC), self._hard_NC[index_B], soft_BC)
+            batch = Batch(images_BCHW, self._hard_NC[index_B], soft_BC)
             yield mix(batch, self.settings, mixing, generator)
 
     def close(self) -> None:
@@ -123,24 +136,6 @@ class EpochBatches:
 def soften(log_probs_NC: Tensor, temperature: float) -> Tensor:
     """Probabilities at a temperature, float32; log-probabilities serve as logits, for a softmax they are the same."""
     return torch.softmax(log_probs_NC.float() / temperature, dim=1)
-
-
-def jitter(images_NHWC: Tensor, index_B: Tensor, flip: bool, shift: int, generator: torch.Generator) -> Tensor:
-    """Take the images of a batch, flip each with probability 1/2 and move it up to `shift` pixels each way.
-
-    Edges are reflected. One selection of pixels for the whole batch; uint8 in and out.
-    """
-    if not (flip or shift):
-        return images_NHWC[index_B]
-    _, height, width, _ = images_NHWC.shape
-    count, device = len(index_B), images_NHWC.device
-    rows_BH = _shifted(count, height, shift, generator, device)
-    columns_BW = _shifted(count, width, shift, generator, device)
-    if flip:
-        flipped_B1 = torch.rand(count, 1, generator=generator, device=device) < 0.5
-        columns_BW = torch.where(flipped_B1, columns_BW.flip(1), columns_BW)
-    pixel_BHW = (index_B[:, None] * height + rows_BH)[:, :, None] * width + columns_BW[:, None, :]
-    return images_NHWC.flatten(0, 2).index_select(0, pixel_BHW.flatten()).view(count, height, width, -1)
 
 
 def mix(batch: Batch, settings: TrainingSettings, random: np.random.Generator, generator: torch.Generator) -> Batch:
@@ -170,14 +165,6 @@ def _box(share: float, height: int, width: int, random: np.random.Generator) -> 
         centre = random.uniform(0, length)
         sides.append(slice(round(max(0.0, centre - half)), round(min(float(length), centre + half))))
     return sides[0], sides[1]
-
-
-def _shifted(count: int, length: int, shift: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """Source positions [count, length] of an axis moved by up to `shift`, reflected at both ends."""
-    base = torch.arange(length, device=device)[None, :]
-    offset = torch.randint(-shift, shift + 1, (count, 1), generator=generator, device=device)
-    last = length - 1
-    return last - (last - (base + offset).remainder(2 * last)).abs()  # a shift may exceed a small image: reflect again
 
 
 def _one_hot(labels_N: Tensor, classes: int, smoothing: float) -> Tensor:

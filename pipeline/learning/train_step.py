@@ -5,6 +5,7 @@ B images of a batch, C classes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,10 @@ from torch import Tensor, nn
 from pipeline.data.batches import Batch
 from pipeline.learning.averaging import WeightAverage
 from pipeline.learning.device import Device
+from pipeline.learning.muon import Muon
 from pipeline.settings import TrainingSettings
+
+IMAGE_CHANNELS = 3  # what the first convolution sees: its filters are no hidden matrix, Muon leaves them to AdamW
 
 
 @dataclass(frozen=True)
@@ -93,18 +97,26 @@ class TrainStep:
 
 
 def build_optimizer(network: nn.Module, settings: TrainingSettings, where: torch.device) -> torch.optim.Optimizer:
-    """AdamW or Nesterov SGD, fused; weight decay on matrices and filters only, not on biases and BatchNorm.
+    """AdamW, Nesterov SGD or Muon; weight decay on matrices and filters only, not on biases and BatchNorm.
 
     On a GPU the learning rate is a tensor, so that a captured step reads it (a float would be baked in).
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     on_gpu = where.type == "cuda"
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+    inner = (
+        [p for p in parameters if p.ndim == 4 and p.shape[1] > IMAGE_CHANNELS] if settings.optimizer == "muon" else []
+    )
+    others = set(parameters) - set(inner)
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1 and p in others], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    if inner:
+        groups.append({"params": inner, "weight_decay": settings.weight_decay, "orthogonal": True})
     for group in groups:
         group["lr"] = torch.tensor(settings.learning_rate, device=where) if on_gpu else settings.learning_rate
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, nesterov=True, fused=True)
+    if settings.optimizer == "muon":
+        return Muon(groups, capturable=on_gpu)  # not fused: that leaves unscaling float16 gradients to AdamW
     return torch.optim.AdamW(groups, fused=True, capturable=on_gpu)

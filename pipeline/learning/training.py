@@ -104,6 +104,7 @@ class _Loop:
         self.total_steps = settings.epochs * self.batches.steps
         self.step = TrainStep(network, loss_of, settings, device)
         self.runner: TrainStep | GraphedStep | None = None
+        self.shape: torch.Size | None = None  # of the images that the runner was made for
         self.earlier_seconds = 0.0
 
     @property
@@ -124,8 +125,8 @@ class _Loop:
         return EpochReport(self.kept, epoch + 1, counts.mean_loss, rate, time.monotonic() - start)
 
     def _step(self, batch: Batch, step: int) -> None:
-        if self.runner is None:
-            label = self.training.label
+        if self.runner is None or self.shape != batch.images_BCHW.shape:
+            label, self.shape = self.training.label, batch.images_BCHW.shape
             self.runner = fastest_step(self.step, batch, label) if self.device.graphs else self.step
         self.runner.run(batch, self._rate(step), step)
 

@@ -15,6 +15,7 @@ from pipeline.atomic import file_digest
 from pipeline.console import progress, say
 from pipeline.data.contest_file import load_contest
 from pipeline.errors import RequestError
+from pipeline.members_at_once import work_on_members
 from pipeline.receipts import Step, output_digest, read_notes, run_step, view_digests
 from pipeline.request import Job
 from pipeline.run_folder import SPLITS
@@ -32,8 +33,7 @@ def export_soft_labels(job: Job, device: "Device") -> None:
     if job.request.labels:
         _take_in_labels(job)
         return
-    for member in range(len(job.settings.teach.members)):
-        _export_member(job, device, member)
+    work_on_members(job, device, _export_member, _export_step, range(len(job.settings.teach.members)))
     _blend(job)
 
 
@@ -49,19 +49,21 @@ def _digests_by_split(job: Job) -> dict[str, tuple[str, ...]]:
     return {split: tuple(digests.values()) for split, digests in views.items()}
 
 
+def _export_step(job: Job, member: int) -> Step:
+    reads = {"member": output_digest(job.run, f"teach-{member:02d}", job.run.member(member))} | _view_reads(job)
+    settings = {"flip": job.settings.export.flip}
+    return Step(f"export-{member:02d}", 1, reads, settings, (job.run.member_log_probs(member),))
+
+
 def _export_member(job: Job, device: "Device", member: int) -> None:
     from pipeline.data.tensor_file import save_tensors
 
-    path = job.run.member_log_probs(member)
-    reads = {"member": output_digest(job.run, f"teach-{member:02d}", job.run.member(member))} | _view_reads(job)
-    step = Step(f"export-{member:02d}", 1, reads, {"flip": job.settings.export.flip}, (path,))
-
     def work() -> dict[str, Any]:
         log_probs = _answer_views(job, device, member)
-        save_tensors(path, log_probs, {})
+        save_tensors(job.run.member_log_probs(member), log_probs, {})
         return _measure(job, log_probs["validation"][0].float().numpy())
 
-    if run_step(job.run, step, work, full_check=job.full_check):
+    if run_step(job.run, _export_step(job, member), work, full_check=job.full_check):
         _say_accuracy(job, f"export-{member:02d}", f"member {member}")
 
 

@@ -16,7 +16,6 @@ from pipeline.atomic import atomic_file
 from pipeline.console import progress, say
 from pipeline.data.contest import Contest, read_contest
 from pipeline.data.contest_file import load_contest, save_contest
-from pipeline.data.cores import available_cores
 from pipeline.data.image_array import create_image_array
 from pipeline.data.images import channel_statistics, decode_images
 from pipeline.data.source import open_source
@@ -58,7 +57,7 @@ def _decode(job: Job) -> None:
                 files = [record.file for record in contest.splits[split]]
                 with atomic_file(job.run.clean(split)) as temporary:
                     images_NHWC = create_image_array(temporary, len(files), data.image_size)
-                    decode_images(source, files, data.image_size, images_NHWC, workers=workers(job), on_done=on_done)
+                    decode_images(source, files, data.image_size, images_NHWC, workers=job.workers, on_done=on_done)
                     images_NHWC.flush()
         _save_facts(job, contest)
 
@@ -98,15 +97,10 @@ def _make(job: Job, stored: StoredView, pool: Executor | None) -> None:
 @contextlib.contextmanager
 def _pool(job: Job, wanted: list[StoredView]) -> Iterator[Executor | None]:
     images = sum(len(np.load(job.run.clean(split), mmap_mode="r")) for _, split, _ in wanted)
-    count = workers(job)
+    count = job.workers
     if count == 1 or images < FEWEST_IMAGES_FOR_A_POOL:
         yield None
         return
     # spawned, not forked: torch and its threads are alive in this process
     with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
         yield pool
-
-
-def workers(job: Job) -> int:
-    """How many threads decode and how many processes augment: the setting, else the cores that this process may use."""
-    return job.settings.device.workers or available_cores()

@@ -12,6 +12,7 @@ from pipeline.atomic import append_line, file_digest, value_digest
 from pipeline.console import say
 from pipeline.data.contest_file import ContestFacts, load_contest
 from pipeline.errors import RequestError
+from pipeline.members_at_once import work_on_members
 from pipeline.receipts import Step, output_digest, run_step, view_digests
 from pipeline.request import Job
 from pipeline.settings import MemberSettings
@@ -33,8 +34,7 @@ def teach_members(job: Job, device: "Device", only: int | None = None) -> None:
         raise RequestError(f"preset {job.request.preset}: teach.members is empty, expected at least one row")
     if only is not None and not 0 <= only < len(members):
         raise RequestError(f"--member {only}: the ensemble has members 0 to {len(members) - 1}")
-    for member in range(len(members)) if only is None else [only]:
-        _teach_member(job, device, member)
+    work_on_members(job, device, _teach_member, member_step, range(len(members)) if only is None else [only])
 
 
 def member_step(job: Job, member: int) -> Step:
@@ -99,10 +99,10 @@ def _train(
         say(f"member {member}: epoch {of}, loss {report.loss:.4f}{shown}, {report.seconds:.1f} s")
 
     training = Training(f"member {member}", row, row.seed, job.run.checkpoint(job.run.member(member)), identity)
-    return train(network, _training_set(job, facts, normalisation), member_loss, training, device, on_epoch)
+    return train(network, _training_set(job, row, facts, normalisation), member_loss, training, device, on_epoch)
 
 
-def _training_set(job: Job, facts: ContestFacts, normalisation: "Normalisation") -> "TrainingSet":
+def _training_set(job: Job, row: MemberSettings, facts: ContestFacts, normalisation: "Normalisation") -> "TrainingSet":
     import torch
 
     from pipeline.data.batches import TrainingSet
@@ -112,7 +112,7 @@ def _training_set(job: Job, facts: ContestFacts, normalisation: "Normalisation")
         [job.run.view("teacher", split, view) for split in splits] for view in range(job.settings.views.teacher_views)
     ]
     labels_N = torch.tensor([label for split in splits for label in facts.labels[split]])
-    return TrainingSet(views, labels_N, None, len(facts.classes), normalisation)
+    return TrainingSet(views, labels_N, None, len(facts.classes), normalisation, sizes=row.sizes)
 
 
 def _validate(

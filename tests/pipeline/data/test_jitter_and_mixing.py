@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.data.batches import Batch, Normalisation, jitter, mix
+from pipeline.data.batches import Batch, Normalisation, mix
+from pipeline.data.jitter import jitter
 from pipeline.settings import TrainingSettings
 
 

@@ -50,7 +50,7 @@ def equal(left: list[Tensor], right: list[Tensor]) -> bool:
     return len(left) == len(right) and all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 @pytest.mark.parametrize("steps_before", [0, 3])
 def test_the_trial_changes_nothing(optimizer: str, steps_before: int, capsys: pytest.CaptureFixture[str]):
     step = new_step(optimizer)
@@ -68,7 +68,7 @@ def test_the_trial_changes_nothing(optimizer: str, steps_before: int, capsys: py
     assert equal(before, after)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 def test_replayed_steps_are_the_eager_steps(optimizer: str):
     eager, replayed = new_step(optimizer), new_step(optimizer)
     runner = fastest_step(replayed, batch(), "student", honest)
@@ -118,7 +118,7 @@ def forgets_the_average(step: TrainStep, work: Work) -> Work:
         (forgets_the_average, "its weights move by "),
     ],
 )
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 def test_a_graph_that_does_something_else_is_not_used(
     optimizer: str, capture: Callable[[TrainStep, Work], Work], why: str, capsys: pytest.CaptureFixture[str]
 ):

@@ -11,6 +11,7 @@ from pipeline.data.batches import Normalisation, TrainingSet
 from pipeline.learning.device import Device
 from pipeline.learning.inference import accuracy, predict_log_probs
 from pipeline.learning.losses import member_loss
+from pipeline.learning.muon import Muon
 from pipeline.learning.schedule import learning_rate_at
 from pipeline.learning.train_step import build_optimizer
 from pipeline.learning.training import Training, train
@@ -69,11 +70,11 @@ def test_the_average_is_what_is_kept(student, new_probe, same, tmp_path):
     assert int(kept.get_submodule("conv1_norm").num_batches_tracked) == 12
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 def test_weight_decay_is_for_matrices_and_filters_only(settings, student, optimizer):
     network = student()
     built = build_optimizer(network, settings(optimizer=optimizer, weight_decay=0.3), torch.device("cpu"))
-    assert isinstance(built, {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[optimizer])
+    assert type(built) is {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD, "muon": Muon}[optimizer]
     decay = {parameter: group["weight_decay"] for group in built.param_groups for parameter in group["params"]}
     names = {name: decay.pop(parameter) for name, parameter in network.named_parameters()}
     assert not decay

@@ -1,0 +1,57 @@
+"""Muon: the momentum of a filter, made orthogonal, is its step; everything else learns with AdamW.
+
+Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks" (kellerjordan.github.io/posts/muon): a
+convolution's weights are one matrix [outputs, inputs * rows * columns], the first convolution and the classifier keep
+AdamW. The step is scaled to the size that AdamW's has (Liu et al. 2025, arXiv 2502.16982, section 2.2), so that one
+learning rate and weight decay serve both. `torch.optim.Muon` takes matrices only, not filters.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ITERATIONS = 5
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic that draws singular values to about 1
+MOMENTUM = 0.95
+RMS_OF_ADAMW = 0.2  # what an entry of AdamW's step has, as measured in section 2.2
+
+
+class Muon(torch.optim.AdamW):
+    """AdamW, but Muon in the parameter groups that say `orthogonal`."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take a step. The gradients of orthogonal groups are used up, so AdamW passes over them."""
+        for group in self.param_groups:
+            if group.get("orthogonal"):
+                for parameter in group["params"]:
+                    self._step_of_filter(parameter, group)
+                    parameter.grad = None
+        return super().step(closure)
+
+    def _step_of_filter(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        gradient, state = parameter.grad, self.state[parameter]
+        if gradient is None:
+            return
+        if not state:
+            state["step"] = torch.zeros(())  # AdamW looks for one when a state is loaded
+            state["momentum"] = torch.zeros_like(parameter)
+        state["momentum"].lerp_(gradient, 1 - MOMENTUM)
+        ahead = gradient.lerp(state["momentum"], MOMENTUM)  # Nesterov
+        update = orthogonalised(ahead.flatten(1)).view(ahead.shape)
+        scale = RMS_OF_ADAMW * max(len(parameter), parameter[0].numel()) ** 0.5
+        parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update * (group["lr"] * scale))
+
+
+def orthogonalised(matrix_MN: Tensor) -> Tensor:
+    """The nearest matrix with singular values of about 1, float32 [M, N], by Newton-Schulz iterations in bfloat16."""
+    a, b, c = COEFFICIENTS
+    tall = len(matrix_MN) > matrix_MN.shape[1]
+    x = (matrix_MN.T if tall else matrix_MN).bfloat16()  # so that the products below are of the shorter side
+    x = x / (x.norm() + 1e-7)
+    for _ in range(ITERATIONS):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return (x.T if tall else x).float()

@@ -1,0 +1,55 @@
+"""Several members at once on a CPU: a process each, with its share of the cores.
+
+Measured on two cores: two processes of one thread train 1.7 times as many pictures as one process of two threads. On a
+GPU members take turns.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.receipts import Step, why_not_current
+from pipeline.request import Job
+
+if TYPE_CHECKING:
+    from pipeline.learning.device import Device
+
+MemberWork = Callable[[Job, "Device", int], None]
+StepOf = Callable[[Job, int], Step]
+
+
+def members_at_once(cpu: bool, workers: int, members: int) -> int:
+    """How many members work at the same time: as many as there are processes for, on a GPU one."""
+    return max(1, min(workers, members)) if cpu else 1
+
+
+def work_on_members(job: Job, device: "Device", work: MemberWork, step_of: StepOf, chosen: Sequence[int]) -> None:
+    """Do `work`, a module's own function, for each chosen member; `step_of` says which step that is.
+
+    The share of the cores depends on the ensemble and not on what is left to do: sums of floats come in the same order
+    in a run that is resumed. What one raises ends the others too; each resumes where it was.
+    """
+    at_once = members_at_once(device.where.type == "cpu", job.workers, len(job.settings.teach.members))
+    stale = [m for m in chosen if why_not_current(job.run, step_of(job, m), full_check=job.full_check) is not None]
+    for member in chosen:
+        if at_once == 1 or member not in stale:  # what is done needs no process to say so
+            work(job, device, member)
+    if at_once > 1 and stale:
+        _side_by_side(job, work, stale, at_once)
+
+
+def _side_by_side(job: Job, work: MemberWork, chosen: Sequence[int], at_once: int) -> None:
+    from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky import get_reusable_executor
+
+    threads = max(1, job.workers // at_once)
+    try:
+        with parallel_config("loky", n_jobs=at_once, inner_max_num_threads=threads):
+            Parallel()(delayed(_in_own_process)(work, job, member) for member in chosen)
+    finally:
+        get_reusable_executor().shutdown(kill_workers=True)  # joblib would keep them, and their memory
+
+
+def _in_own_process(work: MemberWork, job: Job, member: int) -> None:
+    from pipeline.learning.device import pick_device
+
+    work(job, pick_device(job.settings.device), member)
