@@ -60,6 +60,10 @@ def check_members(job: Job) -> None:
         return
     from models.teachers import UnknownNetworkError, check_teacher
 
+    if job.request.final and job.settings.export.weights == "fitted":
+        raise RequestError(
+            "export.weights: fitted needs validation images that nothing learns from, --final takes them"
+        )
     for row in job.settings.teach.members:
         try:
             check_teacher(

@@ -101,6 +101,8 @@ class TeachSettings(TeachingSettings):
     learning_rate: Positive = 2e-3
     label_smoothing: float = Field(default=0.1, ge=0.0, lt=1.0)
     members: tuple[MemberSettings, ...] = Field(default=(), max_length=64)
+    # member i trains without fold i of so many, and alone answers for those images; 0: everybody sees everything
+    folds: int = Field(default=0, ge=0, le=64)
 
     @model_validator(mode="before")
     @classmethod
@@ -110,22 +112,34 @@ class TeachSettings(TeachingSettings):
         rows = values.get("members", ())
         if not isinstance(rows, (list, tuple)) or not all(isinstance(row, dict) for row in rows):
             raise ValueError("members is a list of tables, one per network")
-        own = {name: field.default for name, field in cls.model_fields.items() if name != "members"}
+        own = {name: field.default for name, field in TeachingSettings.model_fields.items()}
+        own |= {name: cls.model_fields[name].default for name in own}
         shared = own | {name: value for name, value in values.items() if name in own}
         return values | {"members": tuple(shared | row for row in rows)}
+
+    @model_validator(mode="after")
+    def _every_fold_has_a_stranger(self) -> "TeachSettings":
+        if self.folds == 1:
+            raise ValueError("folds: found 1, expected 0 (none) or at least 2")
+        if self.folds > len(self.members):
+            raise ValueError(f"folds: {self.folds} folds need as many members, found {len(self.members)}")
+        if self.folds and any(row.weights for row in self.members):
+            raise ValueError("folds: nobody knows which images a member with `weights` has seen")
+        return self
 
 
 class ExportSettings(Section):
     """From members to soft labels."""
 
     flip: bool = True  # a member's answer for a picture is the mean over the picture and its mirror image
-    weights: tuple[NotNegative, ...] = ()  # one per member, any scale; empty is uniform
+    # one per member, any scale; empty is uniform; fitted on validation, and uniform where that is no better than noise
+    weights: tuple[NotNegative, ...] | Literal["fitted"] = ()
     normalisation: Literal["softmax", "standardised", "minmax"] = "softmax"
     temperature: Positive = 1.0  # of that softmax; the loss has a temperature of its own
 
     @model_validator(mode="after")
     def _weights_mean_something(self) -> "ExportSettings":
-        if self.weights and not math.fsum(self.weights) > 0:
+        if self.weights and self.weights != "fitted" and not math.fsum(self.weights) > 0:
             raise ValueError("weights must not all be 0")
         return self
 
@@ -221,7 +235,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _one_weight_per_member(self) -> "Settings":
-        if self.export.weights and len(self.export.weights) != len(self.teach.members):
-            found, expected = len(self.export.weights), len(self.teach.members)
+        weights = () if self.export.weights == "fitted" else self.export.weights
+        if weights and len(weights) != len(self.teach.members):
+            found, expected = len(weights), len(self.teach.members)
             raise ValueError(f"export.weights has {found} entries, the ensemble has {expected} members")
         return self

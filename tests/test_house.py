@@ -22,6 +22,7 @@ ABOVE_LEARNING = {  # for stages and what is above them
     "pipeline.run_folder",
     "pipeline.receipts",
     "pipeline.request",
+    "pipeline.blend_members",
     "pipeline.members_at_once",
     "pipeline.student_network",
     "pipeline.student_training",

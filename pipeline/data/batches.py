@@ -74,10 +74,16 @@ class TrainingSet:
     normalisation: Normalisation
     temperature: float = 1.0
     sizes: Sequence[int] = ()  # pixels, which the epochs go through; empty: as the views are
+    rows_N: Tensor | None = None  # int64, the images that are learned from; None: all
+
+    @property
+    def images(self) -> int:
+        """How many images are learned from."""
+        return len(self.hard_labels_N if self.rows_N is None else self.rows_N)
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Full batches only, so that every step has one shape; a set smaller than a batch is one batch."""
-        return max(1, len(self.hard_labels_N) // batch_size)
+        return max(1, self.images // batch_size)
 
 
 def view_of_epoch(epoch: int, views: int, seed: int) -> int:
@@ -102,6 +108,7 @@ class EpochBatches:
         self.set, self.settings, self.seed, self.device = training_set, settings, seed, device
         self.steps = training_set.steps_per_epoch(settings.batch_size)
         self._hard_NC = _one_hot(training_set.hard_labels_N, training_set.classes, settings.label_smoothing).to(device)
+        self._rows_N = None if training_set.rows_N is None else training_set.rows_N.to(device)
         self._reader = ViewReader(training_set.views, device)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
@@ -109,8 +116,9 @@ class EpochBatches:
         generator = torch.Generator(self.device).manual_seed(epoch_seed(self.seed, epoch))
         mixing = np.random.default_rng([self.seed, epoch, 1])
         images_NHWC, soft_NC = self._view(epoch)
-        order_N = torch.randperm(len(images_NHWC), generator=generator, device=self.device)
-        count = min(self.settings.batch_size, len(images_NHWC))
+        order_N = torch.randperm(self.set.images, generator=generator, device=self.device)
+        order_N = order_N if self._rows_N is None else self._rows_N[order_N]
+        count = min(self.settings.batch_size, self.set.images)
         size = size_at(epoch, epochs=self.settings.epochs, sizes=self.set.sizes)
         for step in range(self.steps):
             index_B = order_N[step * count : (step + 1) * count]

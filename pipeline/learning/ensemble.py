@@ -8,12 +8,17 @@ from torch import Tensor
 SMALLEST_LOG_PROB = -16.0  # e^-16 is 1e-7: far below what float16 rows can resolve, and finite
 
 
-def blend(log_probs_MNC: Tensor, weights: Sequence[float]) -> Tensor:
-    """Log of the weighted mean of the members' probabilities [N, C]; weights of any scale, empty is uniform."""
-    members = len(log_probs_MNC)
-    weights_M = torch.tensor(list(weights) or [1.0] * members, dtype=torch.float32)
-    shares_M = weights_M / weights_M.sum()
-    return torch.logsumexp(log_probs_MNC.float() + shares_M.log()[:, None, None], dim=0)
+def blend(log_probs_MNC: Tensor, weights: Sequence[float], counted_MN: Tensor | None = None) -> Tensor:
+    """Log of the weighted mean of the members' probabilities [N, C]; weights of any scale, empty is uniform.
+
+    `counted_MN`, bool: who speaks about which row, at least one each; where they all weigh nothing, all alike.
+    """
+    members, rows = log_probs_MNC.shape[:2]
+    counted_MN = torch.ones(members, rows, dtype=torch.bool) if counted_MN is None else counted_MN
+    weights_MN = torch.tensor(list(weights) or [1.0] * members, dtype=torch.float32)[:, None] * counted_MN
+    weights_MN = torch.where(weights_MN.sum(0) > 0, weights_MN, counted_MN.float())
+    shares_MN = weights_MN / weights_MN.sum(0)
+    return torch.logsumexp(log_probs_MNC.float() + shares_MN.log()[:, :, None], dim=0)
 
 
 def normalise(log_probs_NC: Tensor, kind: str, temperature: float) -> Tensor:

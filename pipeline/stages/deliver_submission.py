@@ -130,7 +130,9 @@ def _teacher(job: Job) -> dict[str, Any]:
     Members of such a file are told by the manifest beside it.
     """
     exported = read_notes(job.run, "export-soft-labels")
-    teacher = {"labels": Path(job.request.labels).name, "ensemble": exported.get("validation_accuracy")}
+    teacher: dict[str, Any] = {"labels": Path(job.request.labels).name, "ensemble": exported.get("validation_accuracy")}
+    if fitted := exported.get("fitted"):
+        teacher |= {"fitted": fitted, "chosen_on_it": ["export.weights"]}
     if job.request.labels:
         return teacher | {"members": exported.get("members", [])}
     members = []

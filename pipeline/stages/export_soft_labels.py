@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.atomic import file_digest
+from pipeline.blend_members import blend_members
 from pipeline.console import progress, say
 from pipeline.data.contest_file import load_contest
 from pipeline.errors import RequestError
@@ -102,11 +103,13 @@ def _blend(job: Job) -> None:
     }
     reads["contest"] = output_digest(job.run, "prepare-decode", job.run.contest)
     settings = job.settings.export.model_dump(mode="json", exclude={"flip"}) | {"final": job.request.final}
+    if job.settings.teach.folds:
+        settings |= {"folds": job.settings.teach.folds, "seed": job.settings.data.seed}
     step = Step("export-soft-labels", 1, reads, settings, (job.run.soft_labels,))
 
     def work() -> dict[str, Any]:
         facts, views = load_contest(job.run.contest), job.settings.views
-        log_probs = _blend_members(job)
+        log_probs, told = blend_members(job)
         labels = SoftLabels(
             classes=facts.classes,
             ids=facts.ids,
@@ -117,29 +120,10 @@ def _blend(job: Job) -> None:
             final=job.request.final,
         )
         save_soft_labels(job.run.soft_labels, labels)
-        return _measure(job, log_probs["validation"][0].float().numpy())
+        return told | _measure(job, log_probs["validation"][0].float().numpy())
 
     if run_step(job.run, step, work, full_check=job.full_check):
         _say_accuracy(job, "export-soft-labels", f"ensemble of {members}")
-
-
-def _blend_members(job: Job) -> "dict[str, Tensor]":
-    import torch
-
-    from pipeline.data.tensor_file import load_tensors
-    from pipeline.learning.ensemble import blend, normalise
-
-    export, members = job.settings.export, range(len(job.settings.teach.members))
-    answers = [load_tensors(job.run.member_log_probs(member))[0] for member in members]
-    blended = {}
-    for split in SPLITS:
-        views_MVNC = torch.stack([answer[split] for answer in answers])
-        views = [
-            normalise(blend(views_MVNC[:, view], export.weights), export.normalisation, export.temperature).half()
-            for view in range(views_MVNC.shape[1])
-        ]
-        blended[split] = torch.stack(views)
-    return blended
 
 
 def _take_in_labels(job: Job) -> None:

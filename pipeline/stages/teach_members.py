@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.atomic import append_line, file_digest, value_digest
+from pipeline.blend_members import labels_for_teaching
 from pipeline.console import say
 from pipeline.data.contest_file import ContestFacts, load_contest
 from pipeline.errors import RequestError
@@ -47,6 +48,8 @@ def member_step(job: Job, member: int) -> Step:
         for split in job.request.labelled_splits:
             reads |= view_digests(job.run, "teacher", split, job.settings.views.teacher_views)
     settings = row.shaping() | {"image_size": job.settings.data.image_size}
+    if job.settings.teach.folds:
+        settings |= {"folds": job.settings.teach.folds, "member": member, "fold_seed": job.settings.data.seed}
     return Step(f"teach-{member:02d}", 1, reads, settings, (job.run.member(member),))
 
 
@@ -99,20 +102,25 @@ def _train(
         say(f"member {member}: epoch {of}, loss {report.loss:.4f}{shown}, {report.seconds:.1f} s")
 
     training = Training(f"member {member}", row, row.seed, job.run.checkpoint(job.run.member(member)), identity)
-    return train(network, _training_set(job, row, facts, normalisation), member_loss, training, device, on_epoch)
+    return train(network, _training_set(job, member, facts, normalisation), member_loss, training, device, on_epoch)
 
 
-def _training_set(job: Job, row: MemberSettings, facts: ContestFacts, normalisation: "Normalisation") -> "TrainingSet":
+def _training_set(job: Job, member: int, facts: ContestFacts, normalisation: "Normalisation") -> "TrainingSet":
     import torch
 
     from pipeline.data.batches import TrainingSet
+    from pipeline.data.folds import fold_of_images, rows_of_member
 
-    splits = job.request.labelled_splits
+    row, splits = job.settings.teach.members[member], job.request.labelled_splits
     views = [
         [job.run.view("teacher", split, view) for split in splits] for view in range(job.settings.views.teacher_views)
     ]
-    labels_N = torch.tensor([label for split in splits for label in facts.labels[split]])
-    return TrainingSet(views, labels_N, None, len(facts.classes), normalisation, sizes=row.sizes)
+    labels, folds = labels_for_teaching(job, facts), job.settings.teach.folds
+    rows_N = None
+    if folds:
+        rows_N = rows_of_member(fold_of_images(labels, folds, job.settings.data.seed), member, folds)
+    labels_N = torch.tensor(labels)
+    return TrainingSet(views, labels_N, None, len(facts.classes), normalisation, sizes=row.sizes, rows_N=rows_N)
 
 
 def _validate(

@@ -29,7 +29,7 @@ def test_side_by_side_they_become_what_they_become_in_turn(smoke_copy, run_cli):
     smoke_copy.forget(step for step in before if step.startswith(("teach-", "export-0")))
     for path in members.glob("*/*.safetensors"):
         path.unlink()
-    code, out, err = run_cli((*smoke_copy.argv, "--set", "device.workers=2"), smoke_copy.root)
+    code, _, err = run_cli((*smoke_copy.argv, "--set", "device.workers=2"), smoke_copy.root)
     assert code == 0, err
     assert digests(members) == in_turn
     redone = {"teach-00", "teach-01", "export-00", "export-01"}

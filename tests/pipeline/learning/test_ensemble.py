@@ -103,3 +103,12 @@ def test_one_row_does_not_change_another(kind):
     torch.manual_seed(0)
     rows_NC = torch.log_softmax(torch.randn(4, 5), 1)
     assert torch.equal(normalise(rows_NC, kind, 2.0)[2:3], normalise(rows_NC[2:3], kind, 2.0))
+
+
+def test_only_who_counts_is_heard():
+    twice_MNC = MEMBERS_MNC.repeat(1, 3, 1)
+    counted_MN = torch.tensor([[True, False, True], [False, True, True]])
+    expected = [0.8, 0.1, 0.1, 0.2, 0.5, 0.3, 0.65, 0.2, 0.15]
+    assert probs(blend(twice_MNC, (3.0, 1.0), counted_MN)) == pytest.approx(expected, abs=1e-6)
+    # where those who are heard weigh nothing, they count alike
+    assert probs(blend(twice_MNC, (0.0, 1.0), counted_MN))[:3] == pytest.approx([0.8, 0.1, 0.1], abs=1e-6)

@@ -1,0 +1,84 @@
+"""From the members' answers of a run to its ensemble's: who counts how much, and for which images.
+
+M members, V views, N images of a split, C classes.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.console import say
+from pipeline.data.contest_file import ContestFacts, load_contest
+from pipeline.request import Job
+from pipeline.run_folder import SPLITS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def labels_for_teaching(job: Job, facts: ContestFacts) -> list[int]:
+    """The labels that members learn from, split after split."""
+    return [label for split in job.request.labelled_splits for label in facts.labels[split]]
+
+
+def blend_members(job: Job) -> "tuple[dict[str, Tensor], dict[str, Any]]":
+    """float16 log-probabilities [V, N, C] of every split, and what is to be told about the weights."""
+    import torch
+
+    from pipeline.data.tensor_file import load_tensors
+    from pipeline.learning.ensemble import blend, normalise
+
+    export, members = job.settings.export, range(len(job.settings.teach.members))
+    answers = [load_tensors(job.run.member_log_probs(member))[0] for member in members]
+    weights, told = _weights(job, np.stack([answer["validation"][0].float().numpy() for answer in answers]))
+    counted = _counted(job)
+    blended = {}
+    for split in SPLITS:
+        views_MVNC = torch.stack([answer[split] for answer in answers])
+        views = [
+            normalise(
+                blend(views_MVNC[:, view], weights, counted.get(split)), export.normalisation, export.temperature
+            ).half()
+            for view in range(views_MVNC.shape[1])
+        ]
+        blended[split] = torch.stack(views)
+    return blended, told
+
+
+def _weights(job: Job, log_probs_MNC: np.ndarray) -> tuple[tuple[float, ...], dict[str, Any]]:
+    """The members' weights; empty: all alike. Fitted ones where the settings want them and they are worth it."""
+    from pipeline.learning.blending import fit_blend
+
+    wanted = job.settings.export.weights
+    if wanted != "fitted":
+        return wanted, {}
+    labels_N = np.array(load_contest(job.run.contest).labels["validation"])
+    fitted = fit_blend(log_probs_MNC, labels_N, job.settings.data.seed)
+    used = "used" if fitted.worth_it else "no more than noise, so all count alike"
+    shown = " ".join(f"{weight:.2f}" for weight in fitted.weights)
+    gain = f"{fitted.loss_gain:+.4f} ({fitted.loss_gain_error:.4f}) nats, {100 * fitted.accuracy_gain:+.2f} points"
+    say(f"ensemble: fitted weights {shown}, cross-validated {gain}: {used}")
+    told = {
+        "weights": [round(weight, 4) for weight in fitted.weights],
+        "used": fitted.worth_it,
+        "cross_validated": {
+            "accuracy_gain": fitted.accuracy_gain,
+            "loss_gain": fitted.loss_gain,
+            "loss_gain_error": fitted.loss_gain_error,
+        },
+    }
+    return (fitted.weights if fitted.worth_it else ()), {"fitted": told}
+
+
+def _counted(job: Job) -> "dict[str, Tensor]":
+    """With folds, who may speak about an image of a labelled split, bool [M, N]: those that never saw it."""
+    from pipeline.data.folds import fold_of_images, strangers
+
+    teach, facts = job.settings.teach, load_contest(job.run.contest)
+    if not teach.folds:
+        return {}
+    labels = labels_for_teaching(job, facts)
+    counted_MN = strangers(fold_of_images(labels, teach.folds, job.settings.data.seed), len(teach.members), teach.folds)
+    splits = job.request.labelled_splits
+    parts = counted_MN.split([len(facts.ids[split]) for split in splits], dim=1)
+    return dict(zip(splits, parts, strict=True))

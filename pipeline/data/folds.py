@@ -1,0 +1,41 @@
+"""Folds of the labelled images: what a member says of an image that it never saw, it has not learned by heart.
+
+N labelled images, in the order of the labelled splits; M members.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.errors import RequestError
+
+
+def fold_of_images(labels: Sequence[int], folds: int, seed: int) -> Tensor:
+    """The fold of every image, int64 [N] in 0..folds-1, each class spread evenly; seeded, whatever the member.
+
+    Raises RequestError for a class with fewer images than folds: one fold's members would never see it.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    rarest, count = min(Counter(labels).items(), key=lambda item: item[1])
+    if count < folds:
+        raise RequestError(f"teach.folds: {folds} folds, but class {rarest} has {count} labelled images")
+    fold_N = torch.empty(len(labels), dtype=torch.int64)
+    parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels)
+    for fold, (_, rows) in enumerate(parts):
+        fold_N[torch.from_numpy(rows)] = fold
+    return fold_N
+
+
+def rows_of_member(fold_N: Tensor, member: int, folds: int) -> Tensor:
+    """The images that a member trains on, ascending, int64: all but fold `member % folds`."""
+    return torch.nonzero(fold_N != member % folds).flatten()
+
+
+def strangers(fold_N: Tensor, members: int, folds: int) -> Tensor:
+    """Which members never saw which image, bool [M, N]; with at least as many members as folds everybody has one."""
+    assert members >= folds
+    return torch.stack([fold_N == member % folds for member in range(members)])

@@ -1,0 +1,64 @@
+"""Ensembles through the whole program: folds, fitted weights, growing pictures, contradicting requests."""
+
+import json
+
+import pytest
+import torch
+
+from pipeline.data.contest_file import load_contest
+from pipeline.data.folds import fold_of_images
+from pipeline.data.soft_labels import load_soft_labels
+from pipeline.data.tensor_file import load_tensors
+from pipeline.learning.ensemble import normalise
+
+
+def test_with_folds_an_image_is_described_by_those_who_never_saw_it(smoke_copy, run_cli):
+    before = smoke_copy.receipts()
+    code, _, err = run_cli((*smoke_copy.argv, "--set", "teach.folds=2"), smoke_copy.root)
+    assert code == 0, err
+    assert {"teach-00", "teach-01", "export-soft-labels"} <= smoke_copy.redone(before)
+    run = smoke_copy.run
+    answers = [load_tensors(run.member_log_probs(member))[0]["training"] for member in range(2)]
+    labels = load_soft_labels(run.soft_labels)
+    fold_N = fold_of_images(load_contest(run.contest).labels["training"], 2, seed=0)
+    for image, fold in enumerate(fold_N.tolist()):
+        stranger = answers[fold][0, image][None].float()
+        expected = normalise(stranger, "softmax", 1.0)[0]
+        torch.testing.assert_close(labels.log_probs_VNC["training"][0, image].float(), expected, atol=0.01, rtol=0.01)
+
+
+def test_fitted_weights_are_told_with_their_gain(smoke_copy, run_cli):
+    before = smoke_copy.receipts()
+    code, out, err = run_cli((*smoke_copy.argv, "--set", "export.weights=fitted"), smoke_copy.root)
+    assert code == 0, err
+    assert "ensemble: fitted weights " in out
+    assert not {name for name in smoke_copy.redone(before) if name.startswith(("teach", "export-0"))}
+    teacher = json.loads((smoke_copy.run.submission / "manifest.json").read_text())["teacher"]
+    assert sum(teacher["fitted"]["weights"]) == pytest.approx(1.0, abs=1e-3)
+    assert set(teacher["fitted"]["cross_validated"]) == {"accuracy_gain", "loss_gain", "loss_gain_error"}
+    assert teacher["chosen_on_it"] == ["export.weights"]
+
+
+def test_pictures_may_grow(smoke_copy, run_cli):
+    before = smoke_copy.receipts()
+    code, _, err = run_cli((*smoke_copy.argv, "--set", "teach.sizes=[16, 32]", "teach.optimizer=muon"), smoke_copy.root)
+    assert code == 0, err
+    assert {"teach-00", "teach-01"} <= smoke_copy.redone(before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("teach.folds=3",), "3 folds need as many members, found 2"),
+        (("teach.folds=1",), "found 1, expected 0 (none) or at least 2"),
+        (("teach.sizes=[8]",), "teach.sizes"),
+        (("--final", "export.weights=fitted"), "fitted needs validation images that nothing learns from"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_in_one_line(smoke_run, run_cli, tmp_path, change, message):
+    flags = [word for word in change if word.startswith("--")]
+    sets = [word for word in change if not word.startswith("--")]
+    code, _, err = run_cli((*smoke_run.argv, *flags, "--set", *sets), tmp_path)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
