@@ -235,15 +235,15 @@ def _bench(argv: list[str], root: Path) -> int:
 
 
 def _study(argv: list[str], root: Path) -> int:
-    """Train many small students and compare them: frontier, networks."""
+    """Train many networks and compare them: students (frontier, networks) or the preset's members."""
     from pipeline.request import Job
     from pipeline.resolve_request import budget, contest_name, resolve
     from pipeline.run_folder import RunFolder
     from pipeline.settings import BUDGET_BYTES
-    from pipeline.studies.run_study import STUDIES, run_study
+    from pipeline.studies.run_study import MEMBERS, STUDIES, run_study
 
     parser = _Parser(prog="./run.sh study", allow_abbrev=False, description=_study.__doc__)
-    parser.add_argument("study", choices=list(STUDIES))
+    parser.add_argument("study", choices=[*STUDIES, MEMBERS])
     parser.add_argument("--data", metavar="DIR_OR_ZIP", type=Path, required=True, help="as for a run")
     parser.add_argument("--labels", metavar="FILE", type=Path, help="soft labels from elsewhere")
     parser.add_argument("--name", help="name of the study; default: the contest's and the study's")

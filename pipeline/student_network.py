@@ -101,6 +101,15 @@ def build_float_student(settings: Settings, chosen: StudentNetwork) -> "nn.Modul
     return build_student(chosen.network, classes=len(chosen.classes), image_size=settings.data.image_size)
 
 
+def trained_student(job: Job, chosen: StudentNetwork) -> "nn.Module":
+    """The student as it was distilled, float weights."""
+    from pipeline.data.tensor_file import load_tensors
+
+    student = build_float_student(job.settings, chosen)
+    student.load_state_dict(load_tensors(job.run.student)[0])
+    return student
+
+
 def packed_header(job: Job, chosen: StudentNetwork) -> "Header":
     """What the packed file of a run says about its network."""
     from models.packed.header import Header

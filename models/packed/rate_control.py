@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 FULL = 0.99  # of the limit: a file this large need not grow
-AIM = 0.997  # of the limit
+CLIP_AIM = 0.997  # of the limit, before low-bit training changes the weights
 FINEST, COARSEST = 0.8, 2.0  # how far the knob goes
 HALVINGS = 12
 
@@ -31,12 +31,12 @@ def fit_clip(size_of: Callable[[float], float], wanted: float, limit_bytes: int,
     smaller clip. Never below FINEST or above COARSEST times the wanted one.
     """
     size = size_of(wanted)
-    if size <= AIM * limit_bytes and (size >= FULL * limit_bytes or not fill):
+    if size <= CLIP_AIM * limit_bytes and (size >= FULL * limit_bytes or not fill):
         return wanted
     low, high = FINEST * wanted, COARSEST * wanted
     for _ in range(HALVINGS):
         middle = (low * high) ** 0.5
-        low, high = (middle, high) if size_of(middle) > AIM * limit_bytes else (low, middle)
+        low, high = (middle, high) if size_of(middle) > CLIP_AIM * limit_bytes else (low, middle)
     return high
 
 

@@ -15,7 +15,7 @@ from pipeline.console import say
 from pipeline.data.contest_file import ContestFacts, load_contest
 from pipeline.receipts import Step, output_digest, run_step
 from pipeline.request import Job
-from pipeline.student_network import StudentNetwork, bit_plan, build_float_student, packed_header, student_network
+from pipeline.student_network import StudentNetwork, bit_plan, packed_header, student_network, trained_student
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,9 +101,8 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
     from models.packed.student_file import pack_student as pack_bytes
     from pipeline.data.tensor_file import load_tensors
 
-    student, pictures = build_float_student(job.settings, chosen), _pictures(job, header)
+    student, pictures = trained_student(job, chosen), _pictures(job, header)
     quantised = learn_steps(student, bit_plan(job.settings, chosen), job.settings.quantise.clip)
-    student.load_state_dict(load_tensors(job.run.student)[0])
     quantised.load_state_dict(load_tensors(job.run.quantised_student)[0])
     renew_norm_statistics(student, pictures)
     yield from ((precision, pack_bytes(student, header, precision), {}) for precision in PRECISIONS)

@@ -13,10 +13,10 @@ from pipeline.request import Job
 from pipeline.student_network import (
     StudentNetwork,
     bit_plan,
-    build_float_student,
     expected_bytes,
     packed_header,
     student_network,
+    trained_student,
 )
 from pipeline.student_training import StudentTraining, student_reads, train_student
 
@@ -31,7 +31,7 @@ GROWTH, GROWING_EPOCHS = 0.0024, 5
 def quantise_student(job: Job, device: "Device") -> None:
     """Give the student low-bit weights and train it on, for no epoch at all where the settings say so."""
     from models.compress.learned_steps import learn_steps
-    from pipeline.data.tensor_file import load_tensors, save_tensors
+    from pipeline.data.tensor_file import save_tensors
 
     chosen, quantise, distill = student_network(job), job.settings.quantise, job.settings.distill
     plan = bit_plan(job.settings, chosen)
@@ -43,9 +43,7 @@ def quantise_student(job: Job, device: "Device") -> None:
     step = Step("quantise", 1, reads, settings, (job.run.quantised_student,))
 
     def work() -> dict[str, Any]:
-        student = build_float_student(job.settings, chosen)
-        student.load_state_dict(load_tensors(job.run.student)[0])
-        network = learn_steps(student, plan, clip)
+        network = learn_steps(trained_student(job, chosen), plan, clip)
         say(f"low-bit student: {quantise.bits} bits, head {quantise.head_bits}, {quantise.epochs} epochs")
         seconds = 0.0
         if quantise.epochs:
@@ -66,14 +64,12 @@ def _clip_for_limit(job: Job, chosen: StudentNetwork) -> float:
     from models.compress.learned_steps import learn_steps, low_bit_weights
     from models.packed.rate_control import fit_clip
     from models.packed.student_file import pack_low_bit
-    from pipeline.data.tensor_file import load_tensors
 
     limit_bytes, quantise = job.request.budget_bytes, job.settings.quantise
     if not chosen.made and expected_bytes(job.settings, chosen, "low-bit") < ROOMY * limit_bytes:
         return quantise.clip
     plan, header = bit_plan(job.settings, chosen), packed_header(job, chosen)
-    student = build_float_student(job.settings, chosen)
-    student.load_state_dict(load_tensors(job.run.student)[0])
+    student = trained_student(job, chosen)
     growth = 1 + GROWTH * min(quantise.epochs, GROWING_EPOCHS)
 
     def size_of(clip: float) -> float:

@@ -1,13 +1,15 @@
 """A study from the contest to its table: views and soft labels once, then every student that is missing."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.console import say
+from pipeline.errors import RequestError
 from pipeline.request import Job, save_request
 from pipeline.run_all import check_budget, check_members, read_classes
-from pipeline.studies import frontier, networks
+from pipeline.studies import frontier, members, networks
 from pipeline.studies.points import Point, train_point
 
 
@@ -24,10 +26,39 @@ STUDIES = {
     "frontier": Study(frontier.BUDGETS, frontier.frontier_points, frontier.write_frontier),
     "networks": Study(networks.BUDGETS, networks.network_points, networks.write_networks),
 }
+MEMBERS = "members"
 
 
 def run_study(name: str, job: Job, budgets: Sequence[int], seeds: int) -> None:
     """Do what is missing of a study and say its rows; the same command again resumes."""
+    if name == MEMBERS:
+        _run_members(job, budgets, seeds)
+    else:
+        _run_students(name, job, budgets, seeds)
+
+
+def _run_members(job: Job, budgets: Sequence[int], seeds: int) -> None:
+    from pipeline.learning.device import pick_device
+
+    if budgets:
+        raise RequestError("study members trains no student, so it has no --budgets")
+    job = members.with_seeds(job, seeds)
+    check_members(job)
+    read_classes(job)
+    with _started(MEMBERS, job):
+        members.study_members(job, pick_device(job.settings.device))
+
+
+@contextlib.contextmanager
+def _started(name: str, job: Job) -> Iterator[None]:
+    """Hold the study's lock; its request is written and said."""
+    with job.run.locked("run", f"run {job.run.name} is going on in another process; give this one another --name"):
+        save_request(job.run, job.request)
+        say(f"study {name}: {job.request.data}, preset {job.request.preset}, {job.request.protocol}")
+        yield
+
+
+def _run_students(name: str, job: Job, budgets: Sequence[int], seeds: int) -> None:
     from pipeline.learning.device import pick_device
     from pipeline.stages.export_soft_labels import export_soft_labels
     from pipeline.stages.prepare_views import prepare_views
@@ -36,9 +67,7 @@ def run_study(name: str, job: Job, budgets: Sequence[int], seeds: int) -> None:
     study, device = STUDIES[name], pick_device(job.settings.device)
     points = study.points(list(dict.fromkeys(budgets or study.budgets)), seeds)
     _check(job, points)
-    with job.run.locked("run", f"run {job.run.name} is going on in another process; give this one another --name"):
-        save_request(job.run, job.request)
-        say(f"study {name}: {job.request.data}, {job.request.protocol}, on {device.name}")
+    with _started(name, job):
         prepare_views(job)
         if not job.request.labels:
             teach_members(job, device)

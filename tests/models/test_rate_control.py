@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.packed.rate_control import AIM, COARSEST, FINEST, fit_clip, fit_limit
+from models.packed.rate_control import CLIP_AIM, COARSEST, FINEST, fit_clip, fit_limit
 
 
 class Packer:
@@ -57,7 +57,7 @@ def test_the_clip_is_the_wanted_one_where_the_file_fits(limit_bytes, fill):
 def test_the_clip_is_moved_until_the_file_ends_below_the_limit(limit_bytes, fill):
     clip = fit_clip(size_of, 3.0, limit_bytes, fill=fill)
     assert (clip > 3.0) == (limit_bytes < 1003)
-    assert 0.9965 * limit_bytes < size_of(clip) <= AIM * limit_bytes
+    assert 0.9965 * limit_bytes < size_of(clip) <= CLIP_AIM * limit_bytes
 
 
 def test_the_clip_has_bounds():

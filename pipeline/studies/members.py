@@ -1,0 +1,113 @@
+"""The preset's members as teachers: what each costs and reaches, and what more of them are worth.
+
+Trains every row of [teach] and answers validation; no student. Writes submissions/<name>/members.csv and ensembles.csv.
+M members, N validation images, C classes.
+"""
+
+import itertools
+import math
+import statistics
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.console import say
+from pipeline.data.contest_file import load_contest
+from pipeline.errors import RequestError
+from pipeline.receipts import read_notes
+from pipeline.request import Job
+from pipeline.settings import Settings
+from pipeline.studies.tables import write_table
+
+if TYPE_CHECKING:
+    from pipeline.learning.device import Device
+
+MOST_SUBSETS = 1_000  # of one size; an ensemble of eight has at most 70
+
+
+def with_seeds(job: Job, seeds: int) -> Job:
+    """The job with every row so many times, each with a seed of its own."""
+    settings = job.settings.model_dump()
+    rows = settings["teach"]["members"]
+    again = [row | {"seed": row["seed"] + 1_000 * turn} for turn in range(seeds) for row in rows]
+    settings["teach"]["members"] = tuple(again)
+    settings["export"]["weights"] = ()
+    changed = {"settings": Settings.model_validate(settings)}
+    return Job(job.run, job.request.model_copy(update=changed), job.full_check)
+
+
+def study_members(job: Job, device: "Device") -> None:
+    """Train the rows, measure them, write both tables and say them."""
+    from pipeline.stages.prepare_views import prepare_views
+    from pipeline.stages.teach_members import teach_members
+
+    if job.request.labels or job.request.final:
+        raise RequestError("study members: --labels and --final leave no member to measure")
+    prepare_views(job)
+    teach_members(job, device)
+    log_probs_MNC = np.stack([_answers(job, device, member) for member in range(len(job.settings.teach.members))])
+    labels_N = np.array(load_contest(job.run.contest).labels["validation"])
+    members = [_row(job, member, log_probs_MNC[member], labels_N) for member in range(len(log_probs_MNC))]
+    ensembles = ensemble_rows(log_probs_MNC, labels_N)
+    write_table(job.run.submission / "members.csv", members)
+    write_table(job.run.submission / "ensembles.csv", ensembles)
+    for row in members:
+        say(f"{row['network']:24}{row['parameters']:>11,}{row['seconds']:>9.0f} s{row['validation_accuracy']:>9.2%}")
+    for row in ensembles:
+        say(f"ensembles of {row['members']}: {row['mean']:.2%} on average, {row['best']:.2%} the best")
+    say(f"in {job.run.submission}")
+
+
+def ensemble_rows(log_probs_MNC: np.ndarray, labels_N: np.ndarray) -> list[dict[str, Any]]:
+    """For every size the validation accuracy of the uniform ensembles of that size: mean, spread, best.
+
+    Of all subsets, or of the first thousand where there are more. The best was chosen on these images.
+    """
+    probs_MNC, rows = np.exp(log_probs_MNC), []
+    for size in range(1, len(probs_MNC) + 1):
+        subsets = list(itertools.islice(itertools.combinations(range(len(probs_MNC)), size), MOST_SUBSETS))
+        found = {subset: _accuracy(probs_MNC[list(subset)].mean(0), labels_N) for subset in subsets}
+        best = max(found, key=lambda subset: found[subset])
+        spread = statistics.pstdev(found.values())
+        rows.append(
+            {
+                "members": size,
+                "ensembles": math.comb(len(probs_MNC), size),
+                "mean": round(statistics.fmean(found.values()), 6),
+                "spread": round(spread, 6),
+                "best": round(found[best], 6),
+                "best_members": " ".join(map(str, best)),
+            }
+        )
+    return rows
+
+
+def _answers(job: Job, device: "Device", member: int) -> np.ndarray:
+    """log-probabilities [N, C] of the clean validation pictures, as the export would have them."""
+    from pipeline.learning.inference import predict_log_probs
+    from pipeline.learning.members import load_member, member_normalisation
+
+    row, facts = job.settings.teach.members[member], load_contest(job.run.contest)
+    network = load_member(job.run.member(member), row, facts, job.settings.data.image_size)
+    images_NHWC = np.load(job.run.clean("validation"), mmap_mode="r")
+    normalisation = member_normalisation(row, network, facts)
+    return predict_log_probs(
+        network.to(device.where), images_NHWC, normalisation, device, flip=job.settings.export.flip
+    )
+
+
+def _row(job: Job, member: int, log_probs_NC: np.ndarray, labels_N: np.ndarray) -> dict[str, Any]:
+    row, notes = job.settings.teach.members[member], read_notes(job.run, f"teach-{member:02d}")
+    return {
+        "member": member,
+        "network": row.network,
+        "seed": row.seed,
+        "parameters": notes.get("parameters"),
+        "epochs": row.epochs,
+        "seconds": round(notes["seconds"], 1),
+        "validation_accuracy": round(_accuracy(log_probs_NC, labels_N), 6),
+    }
+
+
+def _accuracy(scores_NC: np.ndarray, labels_N: np.ndarray) -> float:
+    return float((scores_NC.argmax(1) == labels_N).mean())
