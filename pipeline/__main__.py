@@ -29,7 +29,9 @@ MACHINE_ERRNOS = {
     errno.EMFILE,
     errno.ENOMEM,
 }
-KILLED_WORKER = ("BrokenProcessPool", "TerminatedWorkerError")  # of the standard library and of joblib
+FEWER = "; fewer at once need less memory (--set device.workers=1)"
+# what the standard library and joblib raise when the system killed a process; joblib's own BrokenProcessPool is a bug
+KILLED_WORKER = ("concurrent.futures.process.BrokenProcessPool", "TerminatedWorkerError")
 STAGES = ("prepare", "teach", "export", "distill", "pack")
 
 
@@ -86,8 +88,11 @@ def machine_failure(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in MACHINE_ERRNOS:
         return f"the machine failed: {text}"
     # libraries that wrap what the system said: safetensors, a pool whose worker was killed, a GPU that went away
-    if re.search(r"\(os error \d+\)|^CUDA error", text) or type(error).__name__ in KILLED_WORKER:
+    if re.search(r"\(os error \d+\)|^CUDA error", text):
         return f"the machine failed: {text}"
+    kind = type(error)
+    if kind.__name__ in KILLED_WORKER or f"{kind.__module__}.{kind.__name__}" in KILLED_WORKER:
+        return f"the machine failed: a process was ended by the system, for want of memory perhaps{FEWER}"
     out_of_memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     return f"out of memory: {text}; try a smaller batch_size" if isinstance(error, MemoryError) or out_of_memory else ""
 
@@ -250,7 +255,9 @@ def _study(argv: list[str], root: Path) -> int:
     parser.add_argument("--preset", metavar="NAME_OR_TOML", default="study")
     parser.add_argument("--inductive", action="store_true", help="test images take no part in training")
     parser.add_argument("--budgets", metavar="BYTES", type=budget, nargs="+", default=[], help="limits to train for")
-    parser.add_argument("--seeds", type=int, choices=range(1, 11), metavar="N", default=1, help="students per point")
+    parser.add_argument(
+        "--seeds", type=int, choices=range(1, 11), metavar="N", default=1, help="networks per point or row"
+    )
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", nargs="+", default=[], dest="changes")
     arguments = parser.parse_args(argv)
     arguments.name = arguments.name or f"{contest_name(arguments.data)}-{arguments.study}"

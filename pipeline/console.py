@@ -1,6 +1,7 @@
 """What a person reads while the program runs: lines, and a progress bar where there is a terminal."""
 
 import contextlib
+import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,8 @@ def complain(line: str) -> None:
 @contextlib.contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yield a function that is told how many more items are done."""
-    if sys.stdout.isatty():
+    # several processes at once would draw over each other
+    if sys.stdout.isatty() and multiprocessing.current_process().name == "MainProcess":
         from rich.progress import Progress
 
         with Progress(transient=True) as bar:

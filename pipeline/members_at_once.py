@@ -1,12 +1,14 @@
 """Several members at once on a CPU: a process each, with its share of the cores.
 
 Measured on two cores: two processes of one thread train 1.7 times as many pictures as one process of two threads. On a
-GPU members take turns.
+GPU members take turns. How many threads a member has decides the order of its sums, so its bits are those of the same
+number of cores, of `device.workers` and of members.
 """
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from pipeline.data.cores import available_cores
 from pipeline.receipts import Step, why_not_current
 from pipeline.request import Job
 
@@ -25,8 +27,8 @@ def members_at_once(cpu: bool, workers: int, members: int) -> int:
 def work_on_members(job: Job, device: "Device", work: MemberWork, step_of: StepOf, chosen: Sequence[int]) -> None:
     """Do `work`, a module's own function, for each chosen member; `step_of` says which step that is.
 
-    The share of the cores depends on the ensemble and not on what is left to do: sums of floats come in the same order
-    in a run that is resumed. What one raises ends the others too; each resumes where it was.
+    The share of the cores depends on the ensemble and not on what is left to do, so that a resumed run ends with the
+    bits of one that was not interrupted. What one raises ends the others too; each resumes where it was.
     """
     at_once = members_at_once(device.where.type == "cpu", job.workers, len(job.settings.teach.members))
     stale = [m for m in chosen if why_not_current(job.run, step_of(job, m), full_check=job.full_check) is not None]
@@ -41,12 +43,14 @@ def _side_by_side(job: Job, work: MemberWork, chosen: Sequence[int], at_once: in
     from joblib import Parallel, delayed, parallel_config
     from joblib.externals.loky import get_reusable_executor
 
-    threads = max(1, job.workers // at_once)
+    threads = max(1, available_cores() // at_once)
     try:
         with parallel_config("loky", n_jobs=at_once, inner_max_num_threads=threads):
             Parallel()(delayed(_in_own_process)(work, job, member) for member in chosen)
     finally:
-        get_reusable_executor().shutdown(kill_workers=True)  # joblib would keep them, and their memory
+        # joblib would keep them, and their memory, for the next time
+        executor = get_reusable_executor(reuse=True, kill_workers=True)  # pyright: ignore[reportArgumentType]
+        executor.shutdown(kill_workers=True)
 
 
 def _in_own_process(work: MemberWork, job: Job, member: int) -> None:

@@ -123,6 +123,8 @@ def _explain(error: ErrorDetails) -> str:
         names = setting_names(MemberSettings, f"{row}.") if row.startswith("teach.members.") else setting_names()
         return f"unknown setting {key}{nearest(key, names)}"
     found = "" if isinstance(error["input"], (dict, tuple)) else f", found {error['input']!r}"
+    if key.startswith("export.weights"):  # a union, which pydantic explains part by part
+        return f'export.weights: expected one number per member, not below 0, or "fitted"{found}'
     message = error["msg"].removeprefix("Value error, ")
     return f"{key}: {message[0].lower()}{message[1:]}{found}" if key else message
 

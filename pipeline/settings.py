@@ -5,7 +5,7 @@ Every step digests the part of the settings that it reads, so a change redoes th
 """
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -32,7 +32,7 @@ class DataSettings(Section):
     validation_fraction: float = Field(
         default=0.2, gt=0.0, le=0.5
     )  # used only when the contest has no validation split
-    seed: Seed = 0  # of that split
+    seed: Seed = 0  # of that split, and of the folds that members train without
 
 
 class ViewSettings(Section):
@@ -74,6 +74,12 @@ class TeachingSettings(TrainingSettings):
 
     # pixels; the epochs go through these sizes in equal parts, the pictures are made smaller live. Empty: as they are
     sizes: tuple[Annotated[int, Field(ge=16, le=1024)], ...] = Field(default=(), max_length=64)
+
+    @model_validator(mode="after")
+    def _every_size_has_an_epoch(self) -> Self:
+        if len(self.sizes) > self.epochs:
+            raise ValueError(f"sizes: {len(self.sizes)} sizes for {self.epochs} epochs, expected at most one each")
+        return self
 
 
 class MemberSettings(TeachingSettings):
@@ -232,6 +238,13 @@ class Settings(Section):
             return values  # likewise, or sections that are whole
         shared = {name: distill[name] for name in INHERITED if name in distill}
         return values | {"quantise": shared | quantise}
+
+    @model_validator(mode="after")
+    def _pictures_only_get_smaller(self) -> "Settings":
+        largest = max((size for row in self.teach.members for size in row.sizes), default=0)
+        if largest > self.data.image_size:
+            raise ValueError(f"teach.sizes: found {largest}, pictures have data.image_size = {self.data.image_size}")
+        return self
 
     @model_validator(mode="after")
     def _one_weight_per_member(self) -> "Settings":

@@ -23,6 +23,7 @@ ABOVE_LEARNING = {  # for stages and what is above them
     "pipeline.receipts",
     "pipeline.request",
     "pipeline.blend_members",
+    "pipeline.clean_pictures",
     "pipeline.members_at_once",
     "pipeline.student_network",
     "pipeline.student_training",

@@ -1,9 +1,9 @@
 """Muon: the momentum of a filter, made orthogonal, is its step; everything else learns with AdamW.
 
 Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks" (kellerjordan.github.io/posts/muon): a
-convolution's weights are one matrix [outputs, inputs * rows * columns], the first convolution and the classifier keep
-AdamW. The step is scaled to the size that AdamW's has (Liu et al. 2025, arXiv 2502.16982, section 2.2), so that one
-learning rate and weight decay serve both. `torch.optim.Muon` takes matrices only, not filters.
+convolution's weights are one matrix [outputs, inputs * rows * columns]. What sees the image, grouped convolutions and
+linear layers keep AdamW. The step is scaled to the size that AdamW's has (Liu et al. 2025, arXiv 2502.16982, section
+2.2), so that one learning rate and weight decay serve both. `torch.optim.Muon` takes matrices only, not filters.
 """
 
 from collections.abc import Callable

@@ -16,7 +16,7 @@ from pipeline.learning.device import Device
 from pipeline.learning.muon import Muon
 from pipeline.settings import TrainingSettings
 
-IMAGE_CHANNELS = 3  # what the first convolution sees: its filters are no hidden matrix, Muon leaves them to AdamW
+IMAGE_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,7 @@ def build_optimizer(network: nn.Module, settings: TrainingSettings, where: torch
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     on_gpu = where.type == "cuda"
-    inner = (
-        [p for p in parameters if p.ndim == 4 and p.shape[1] > IMAGE_CHANNELS] if settings.optimizer == "muon" else []
-    )
+    inner = _inner_filters(network) if settings.optimizer == "muon" else []
     others = set(parameters) - set(inner)
     groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim > 1 and p in others], "weight_decay": settings.weight_decay},
@@ -120,3 +118,11 @@ def build_optimizer(network: nn.Module, settings: TrainingSettings, where: torch
     if settings.optimizer == "muon":
         return Muon(groups, capturable=on_gpu)  # not fused: that leaves unscaling float16 gradients to AdamW
     return torch.optim.AdamW(groups, fused=True, capturable=on_gpu)
+
+
+def _inner_filters(network: nn.Module) -> list[nn.Parameter]:
+    """What Muon takes: filters that see all channels of a hidden layer, not the image's and not a group's."""
+    plain = (module for module in network.modules() if getattr(module, "groups", 1) == 1)
+    weights = (getattr(module, "weight", None) for module in plain)
+    filters = [weight for weight in weights if isinstance(weight, nn.Parameter) and weight.ndim == 4]
+    return [weight for weight in filters if weight.requires_grad and weight.shape[1] > IMAGE_CHANNELS]

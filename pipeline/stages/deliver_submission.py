@@ -145,7 +145,7 @@ def _teacher(job: Job) -> dict[str, Any]:
 
 
 def _seconds(job: Job, stage: str) -> float:
-    """What the stage took in all, whenever its steps were done."""
+    """What the stage's steps took, added up, whenever they were done; on a CPU several members work at once."""
     return round(sum(read_notes(job.run, name)["seconds"] for name in job.step_names(stage)), 1)
 
 

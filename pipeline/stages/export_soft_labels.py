@@ -103,7 +103,7 @@ def _blend(job: Job) -> None:
     }
     reads["contest"] = output_digest(job.run, "prepare-decode", job.run.contest)
     settings = job.settings.export.model_dump(mode="json", exclude={"flip"}) | {"final": job.request.final}
-    if job.settings.teach.folds:
+    if job.settings.teach.folds or job.settings.export.weights == "fitted":
         settings |= {"folds": job.settings.teach.folds, "seed": job.settings.data.seed}
     step = Step("export-soft-labels", 1, reads, settings, (job.run.soft_labels,))
 

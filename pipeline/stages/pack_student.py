@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.atomic import write_bytes, write_json
+from pipeline.clean_pictures import clean_pictures
 from pipeline.console import say
 from pipeline.data.contest_file import ContestFacts, load_contest
 from pipeline.receipts import Step, output_digest, run_step
@@ -18,12 +19,7 @@ from pipeline.request import Job
 from pipeline.student_network import StudentNetwork, bit_plan, packed_header, student_network, trained_student
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from models.packed.container import Header
-
-LOOK_PIXELS = 1024 * 64 * 64  # of the pictures that the students are looked at with
-LOOK_BATCH_PIXELS = 128 * 64 * 64
 
 
 def pack_student(job: Job) -> str:
@@ -99,9 +95,10 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
     from models.packed.rate_control import fit_limit
     from models.packed.student_file import PRECISIONS, pack_low_bit
     from models.packed.student_file import pack_student as pack_bytes
+    from pipeline.data.batches import Normalisation
     from pipeline.data.tensor_file import load_tensors
 
-    student, pictures = trained_student(job, chosen), _pictures(job, header)
+    student, pictures = trained_student(job, chosen), clean_pictures(job, Normalisation(header.mean, header.std))
     quantised = learn_steps(student, bit_plan(job.settings, chosen), job.settings.quantise.clip)
     quantised.load_state_dict(load_tensors(job.run.quantised_student)[0])
     renew_norm_statistics(student, pictures)
@@ -119,24 +116,6 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
 
     fitted = fit_limit(pack, job.request.budget_bytes)
     yield CODEC_NAMES[Codec.LOW_BIT], fitted.data, {"coarser": fitted.coarser}
-
-
-def _pictures(job: Job, header: "Header") -> list["Tensor"]:
-    """Normalised training pictures, evenly chosen, that the students are looked at with: float [n, 3, H, W] each.
-
-    BatchNorm's statistics are measured on them, and rounding errors weighed. Every batch goes through all the classes.
-    """
-    import torch
-
-    from pipeline.data.batches import Normalisation
-
-    images_NHWC = np.load(job.run.clean("training"), mmap_mode="r")
-    pixels = header.image_size**2  # memory is bounded whatever the size of a picture
-    wanted = min(len(images_NHWC), max(1, LOOK_PIXELS // pixels))
-    rows = np.linspace(0, len(images_NHWC) - 1, wanted).astype(int)
-    normalised = Normalisation(header.mean, header.std).apply(torch.from_numpy(images_NHWC[rows]))
-    batches = min(wanted, -(-wanted * pixels // LOOK_BATCH_PIXELS))
-    return [normalised[first::batches] for first in range(batches)]
 
 
 def _measure(job: Job, facts: ContestFacts, precision: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.atomic import append_line, file_digest, value_digest
 from pipeline.blend_members import labels_for_teaching
+from pipeline.clean_pictures import clean_pictures
 from pipeline.console import say
 from pipeline.data.contest_file import ContestFacts, load_contest
 from pipeline.errors import RequestError
@@ -19,7 +20,7 @@ from pipeline.request import Job
 from pipeline.settings import MemberSettings
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from pipeline.data.batches import Normalisation, TrainingSet
     from pipeline.learning.device import Device
@@ -35,7 +36,10 @@ def teach_members(job: Job, device: "Device", only: int | None = None) -> None:
         raise RequestError(f"preset {job.request.preset}: teach.members is empty, expected at least one row")
     if only is not None and not 0 <= only < len(members):
         raise RequestError(f"--member {only}: the ensemble has members 0 to {len(members) - 1}")
-    work_on_members(job, device, _teach_member, member_step, range(len(members)) if only is None else [only])
+    if only is not None:  # alone on its machine: all cores are its own
+        _teach_member(job, device, only)
+    else:
+        work_on_members(job, device, _teach_member, member_step, range(len(members)))
 
 
 def member_step(job: Job, member: int) -> Step:
@@ -50,7 +54,7 @@ def member_step(job: Job, member: int) -> Step:
     settings = row.shaping() | {"image_size": job.settings.data.image_size}
     if job.settings.teach.folds:
         settings |= {"folds": job.settings.teach.folds, "member": member, "fold_seed": job.settings.data.seed}
-    return Step(f"teach-{member:02d}", 1, reads, settings, (job.run.member(member),))
+    return Step(f"teach-{member:02d}", 2, reads, settings, (job.run.member(member),))
 
 
 def _teach_member(job: Job, device: "Device", member: int) -> None:
@@ -73,6 +77,7 @@ def _teach_member(job: Job, device: "Device", member: int) -> None:
         say(f"member {member}: {row.network}, {notes['parameters']:,} parameters, {row.epochs} epochs on {device.name}")
         identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
         trained = _train(job, device, member, network, facts, identity)
+        _renew_statistics(job, device, member, trained.network, facts)
         save_tensors(job.run.member(member), trained.network.state_dict(), {"network": row.network})
         job.run.checkpoint(job.run.member(member)).unlink(missing_ok=True)
         return notes | {"device": device.description, "earlier_seconds": trained.earlier_seconds}
@@ -105,21 +110,37 @@ def _train(
     return train(network, _training_set(job, member, facts, normalisation), member_loss, training, device, on_epoch)
 
 
+def _renew_statistics(job: Job, device: "Device", member: int, network: "nn.Module", facts: ContestFacts) -> None:
+    """Measure BatchNorm's statistics on clean pictures of full size: training saw mixed, augmented and smaller ones."""
+    from models.compress.norm_statistics import renew_norm_statistics
+    from pipeline.learning.members import member_normalisation
+
+    normalisation = member_normalisation(job.settings.teach.members[member], network, facts)
+    pictures = clean_pictures(job, normalisation, _rows(job, member, facts))
+    with device.autocast():
+        renew_norm_statistics(network, [batch.to(device.where) for batch in pictures])
+
+
+def _rows(job: Job, member: int, facts: ContestFacts) -> "Tensor | None":
+    """The labelled images that a member trains on, where folds keep some from it."""
+    from pipeline.data.folds import fold_of_images, rows_of_member
+
+    folds = job.settings.teach.folds
+    if not folds:
+        return None
+    return rows_of_member(fold_of_images(labels_for_teaching(job, facts), folds, job.settings.data.seed), member, folds)
+
+
 def _training_set(job: Job, member: int, facts: ContestFacts, normalisation: "Normalisation") -> "TrainingSet":
     import torch
 
     from pipeline.data.batches import TrainingSet
-    from pipeline.data.folds import fold_of_images, rows_of_member
 
     row, splits = job.settings.teach.members[member], job.request.labelled_splits
     views = [
         [job.run.view("teacher", split, view) for split in splits] for view in range(job.settings.views.teacher_views)
     ]
-    labels, folds = labels_for_teaching(job, facts), job.settings.teach.folds
-    rows_N = None
-    if folds:
-        rows_N = rows_of_member(fold_of_images(labels, folds, job.settings.data.seed), member, folds)
-    labels_N = torch.tensor(labels)
+    labels_N, rows_N = torch.tensor(labels_for_teaching(job, facts)), _rows(job, member, facts)
     return TrainingSet(views, labels_N, None, len(facts.classes), normalisation, sizes=row.sizes, rows_N=rows_N)
 
 

@@ -6,10 +6,12 @@ M members, N validation images, C classes.
 
 import itertools
 import math
+import random
 import statistics
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from pipeline.console import say
 from pipeline.data.contest_file import load_contest
@@ -22,17 +24,27 @@ from pipeline.studies.tables import write_table
 if TYPE_CHECKING:
     from pipeline.learning.device import Device
 
-MOST_SUBSETS = 1_000  # of one size; an ensemble of eight has at most 70
+MOST_SUBSETS = 1_000  # of one size; eight members have at most 70
 
 
 def with_seeds(job: Job, seeds: int) -> Job:
-    """The job with every row so many times, each with a seed of its own."""
+    """The job with every row so many times, each with a seed of its own.
+
+    Raises RequestError where that gives no members to measure, or too many.
+    """
     settings = job.settings.model_dump()
+    if job.request.labels or not job.settings.teach.members or any(row.weights for row in job.settings.teach.members):
+        raise RequestError(
+            "study members trains what it measures: no --labels, no rows with `weights`, at least one row"
+        )
     rows = settings["teach"]["members"]
     again = [row | {"seed": row["seed"] + 1_000 * turn} for turn in range(seeds) for row in rows]
     settings["teach"]["members"] = tuple(again)
     settings["export"]["weights"] = ()
-    changed = {"settings": Settings.model_validate(settings)}
+    try:
+        changed = {"settings": Settings.model_validate(settings)}
+    except ValidationError as error:
+        raise RequestError(f"--seeds {seeds}: {len(again)} members: {error.errors()[0]['msg']}") from None
     return Job(job.run, job.request.model_copy(update=changed), job.full_check)
 
 
@@ -41,8 +53,6 @@ def study_members(job: Job, device: "Device") -> None:
     from pipeline.stages.prepare_views import prepare_views
     from pipeline.stages.teach_members import teach_members
 
-    if job.request.labels or job.request.final:
-        raise RequestError("study members: --labels and --final leave no member to measure")
     prepare_views(job)
     teach_members(job, device)
     log_probs_MNC = np.stack([_answers(job, device, member) for member in range(len(job.settings.teach.members))])
@@ -61,18 +71,18 @@ def study_members(job: Job, device: "Device") -> None:
 def ensemble_rows(log_probs_MNC: np.ndarray, labels_N: np.ndarray) -> list[dict[str, Any]]:
     """For every size the validation accuracy of the uniform ensembles of that size: mean, spread, best.
 
-    Of all subsets, or of the first thousand where there are more. The best was chosen on these images.
+    Of all subsets, or of a thousand drawn at random where there are more. The best was chosen on these images.
     """
     probs_MNC, rows = np.exp(log_probs_MNC), []
     for size in range(1, len(probs_MNC) + 1):
-        subsets = list(itertools.islice(itertools.combinations(range(len(probs_MNC)), size), MOST_SUBSETS))
+        subsets = _subsets(len(probs_MNC), size)
         found = {subset: _accuracy(probs_MNC[list(subset)].mean(0), labels_N) for subset in subsets}
         best = max(found, key=lambda subset: found[subset])
         spread = statistics.pstdev(found.values())
         rows.append(
             {
                 "members": size,
-                "ensembles": math.comb(len(probs_MNC), size),
+                "ensembles": len(subsets),
                 "mean": round(statistics.fmean(found.values()), 6),
                 "spread": round(spread, 6),
                 "best": round(found[best], 6),
@@ -82,8 +92,17 @@ def ensemble_rows(log_probs_MNC: np.ndarray, labels_N: np.ndarray) -> list[dict[
     return rows
 
 
+def _subsets(members: int, size: int) -> list[tuple[int, ...]]:
+    if math.comb(members, size) <= MOST_SUBSETS:
+        return list(itertools.combinations(range(members), size))
+    drawn = random.Random(size)
+    return sorted({tuple(sorted(drawn.sample(range(members), size))) for _ in range(MOST_SUBSETS)})
+
+
 def _answers(job: Job, device: "Device", member: int) -> np.ndarray:
-    """log-probabilities [N, C] of the clean validation pictures, as the export would have them."""
+    """log-probabilities [N, C] of the clean validation pictures, float32."""
+    import torch
+
     from pipeline.learning.inference import predict_log_probs
     from pipeline.learning.members import load_member, member_normalisation
 
@@ -91,9 +110,8 @@ def _answers(job: Job, device: "Device", member: int) -> np.ndarray:
     network = load_member(job.run.member(member), row, facts, job.settings.data.image_size)
     images_NHWC = np.load(job.run.clean("validation"), mmap_mode="r")
     normalisation = member_normalisation(row, network, facts)
-    return predict_log_probs(
-        network.to(device.where), images_NHWC, normalisation, device, flip=job.settings.export.flip
-    )
+    network = network.to(device.where).to(memory_format=torch.channels_last)
+    return predict_log_probs(network, images_NHWC, normalisation, device, flip=job.settings.export.flip)
 
 
 def _row(job: Job, member: int, log_probs_NC: np.ndarray, labels_N: np.ndarray) -> dict[str, Any]:

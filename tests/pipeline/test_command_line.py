@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from joblib.externals.loky import process_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pipeline import __main__ as command_line
 from pipeline.errors import MachineError
@@ -64,7 +66,8 @@ def fail(run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, smoke_run, tmp_path: 
     [
         (RuntimeError("I/O error: No space left on device (os error 28)"), "the machine failed: I/O error: No space"),
         (RuntimeError("CUDA error: unspecified launch failure"), "the machine failed: CUDA error: unspecified launch"),
-        (BrokenProcessPool("a child was killed"), "the machine failed: a child was killed"),
+        (BrokenProcessPool("a child was killed"), "the machine failed: a process was ended by the system, for want of"),
+        (TerminatedWorkerError("SIGKILL(-9)"), "the machine failed: a process was ended by the system, for want of"),
         (OSError(errno.ENOSPC, "No space left on device"), "the machine failed: [Errno 28] No space left on device"),
         (OSError(errno.EDQUOT, "Quota exceeded"), f"the machine failed: [Errno {errno.EDQUOT}] Quota exceeded"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "the machine failed: [Errno 13] Permission denied"),
@@ -84,7 +87,14 @@ def test_the_machine_fails(fail, error: Exception, line: str):
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), FileNotFoundError(errno.ENOENT, "gone", "x.bin")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("shapes differ"),
+        FileNotFoundError(errno.ENOENT, "gone", "x.bin"),
+        process_executor.BrokenProcessPool("a task has failed to un-serialize"),
+    ],
+)
 def test_a_bug_comes_with_its_traceback(fail, error: Exception):
     code, _, err = fail(error)
     assert code == 70
@@ -141,7 +151,7 @@ def test_help_names_every_option_of_a_run(run_cli: RunCli, tmp_path: Path):
     out = run_cli(["--help"], tmp_path)[1]
     for option in ("data", "preset", "name", "budget", "labels", "inductive", "final", "set", "verify"):
         assert f"  --{option}" in out
-    assert "cpu, demo, gpu, quick, report, smoke" in out
+    assert "cpu, demo, families, gpu, quick, report, smoke" in out
 
 
 def test_models(run_cli: RunCli, tmp_path: Path):

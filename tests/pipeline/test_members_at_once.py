@@ -1,6 +1,9 @@
 """Members side by side: how many, the same members as one after the other, and what happens when one fails."""
 
 import hashlib
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -43,3 +46,44 @@ def test_a_member_that_fails_beside_another_is_said_in_one_line(smoke_copy, run_
     assert code == 3
     assert err.count("\n") == 1
     assert "the loss is not finite: member " in err
+
+
+def children_of(pid: int) -> set[int]:
+    """Every process that was started by a process, or by its children."""
+    direct = {int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return direct.union(*(children_of(child) for child in direct if Path(f"/proc/{child}").exists()))
+
+
+def alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes as Linux shows them")
+def test_termination_ends_every_process_in_one_line(tiny_contest, smoke_arguments, tmp_path):
+    root = Path(__file__).resolve().parents[2]
+    argv = ["--data", tiny_contest(), "--preset", "smoke", "--name", "ended", *smoke_arguments]
+    more = ["device.workers=2", "teach.epochs=100000"]
+    program = (
+        f"import sys; sys.path.insert(0, {str(root)!r}); from pathlib import Path; from pipeline import __main__ as m;"
+    )
+    program += " import signal; signal.signal(signal.SIGTERM, m._terminate);"
+    program += f" sys.exit(m.main(sys.argv[1:], Path({str(tmp_path)!r})))"
+    command = [sys.executable, "-c", program, *map(str, argv), "--set", *more]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    waited_for = {"member 0: epoch", "member 1: epoch"}
+    while waited_for:
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        waited_for = {start for start in waited_for if not line.startswith(start)}
+    children = children_of(process.pid)
+    assert len(children) >= 2
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert err == "error: terminated; the same command resumes\n"
+    deadline = time.monotonic() + 10
+    while any(map(alive, children)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [child for child in children if alive(child)]

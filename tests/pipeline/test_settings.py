@@ -23,7 +23,7 @@ def test_presets_load_and_say_what_they_are_for(preset: str):
 
 
 def test_all_presets_are_listed():
-    assert preset_names() == ["cpu", "demo", "gpu", "quick", "report", "smoke", "study"]
+    assert preset_names() == ["cpu", "demo", "families", "gpu", "quick", "report", "smoke", "study"]
 
 
 @pytest.mark.parametrize("preset", sorted(set(preset_names()) - ONE_NETWORK))

@@ -166,3 +166,18 @@ def test_the_seed_of_an_epoch():
     seeds = {epoch_seed(seed, epoch) for seed in range(20) for epoch in range(20)}
     assert len(seeds) == 400
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_only_the_rows_of_the_set_are_learned_from(tmp_path):
+    whole = training_set(tmp_path, soft=False)
+    some = TrainingSet(
+        whole.views, whole.hard_labels_N, None, CLASSES, AS_THEY_ARE, rows_N=torch.tensor([1, 4, 7, 8, 11])
+    )
+    assert some.images == 5
+    assert some.steps_per_epoch(2) == 2
+    batches = EpochBatches(some, TrainingSettings(batch_size=5, flip=False, shift=0), 0, CPU)
+    seen = [
+        sorted(int(red) for batch in batches.epoch(epoch) for red in batch.images_BCHW[:, 0, 0, 0]) for epoch in (0, 1)
+    ]
+    batches.close()
+    assert seen == [[1, 4, 7, 8, 11]] * 2

@@ -16,6 +16,12 @@ STUDENT = Network("plain", (2, 0))
 DROPOUT_STUDENT = Network("plain", (2, 8))  # with a hidden layer comes dropout, of channels and of its units
 ADAMW = {"ema_decay": 0.99, "shift": 1}
 SGD = {"optimizer": "sgd", "mixup_alpha": 0.4, "cutmix_alpha": 1.0, "learning_rate": 0.05}
+MUON = {"optimizer": "muon", "ema_decay": 0.9, "learning_rate": 0.01}
+KINDS = [
+    pytest.param(STUDENT, ADAMW, id="adamw"),
+    pytest.param(DROPOUT_STUDENT, SGD, id="sgd"),
+    pytest.param(Network("plain", (4, 0)), MUON, id="muon"),  # wide enough for hidden filters
+]
 
 
 def stop_at_epoch(number: int) -> Callable[[EpochReport], None]:
@@ -42,7 +48,7 @@ def interrupt(loss: Tensor) -> Tensor:
     raise KeyboardInterrupt(loss)
 
 
-@pytest.mark.parametrize(("network", "changed"), [(STUDENT, ADAMW), (DROPOUT_STUDENT, SGD)], ids=["adamw", "sgd"])
+@pytest.mark.parametrize(("network", "changed"), KINDS)
 def test_one_seed_gives_one_file(student, new_probe, network, changed, tmp_path):
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         kept = new_probe(tmp_path / name, seed=seed, **changed).train(student(network))
@@ -54,7 +60,7 @@ def test_one_seed_gives_one_file(student, new_probe, network, changed, tmp_path)
 
 
 @pytest.mark.parametrize("where", ["between epochs", "within an epoch"])
-@pytest.mark.parametrize(("network", "changed"), [(STUDENT, ADAMW), (DROPOUT_STUDENT, SGD)], ids=["adamw", "sgd"])
+@pytest.mark.parametrize(("network", "changed"), KINDS)
 def test_interrupted_and_resumed_is_uninterrupted(student, new_probe, same, network, changed, where, tmp_path, capsys):
     whole = new_probe(tmp_path / "whole", **changed).train(student(network))
     probe = new_probe(tmp_path / "interrupted", **changed)

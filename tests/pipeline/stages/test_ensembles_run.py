@@ -9,6 +9,7 @@ from pipeline.data.contest_file import load_contest
 from pipeline.data.folds import fold_of_images
 from pipeline.data.soft_labels import load_soft_labels
 from pipeline.data.tensor_file import load_tensors
+from pipeline.learning import losses
 from pipeline.learning.ensemble import normalise
 
 
@@ -39,11 +40,26 @@ def test_fitted_weights_are_told_with_their_gain(smoke_copy, run_cli):
     assert teacher["chosen_on_it"] == ["export.weights"]
 
 
-def test_pictures_may_grow(smoke_copy, run_cli):
+def watched(loss_of, seen: list[int]):
+    """The loss, which notes the rows of every batch's pictures."""
+
+    def loss(logits_NC, batch):
+        seen.append(batch.images_BCHW.shape[2])
+        return loss_of(logits_NC, batch)
+
+    return loss
+
+
+def test_pictures_may_grow(smoke_copy, run_cli, monkeypatch):
     before = smoke_copy.receipts()
-    code, _, err = run_cli((*smoke_copy.argv, "--set", "teach.sizes=[16, 32]", "teach.optimizer=muon"), smoke_copy.root)
+    seen: list[int] = []
+    monkeypatch.setattr(losses, "member_loss", watched(losses.member_loss, seen))
+    growing = ("data.image_size=32", "teach.sizes=[16, 16, 32]", "teach.optimizer=muon")
+    code, _, err = run_cli((*smoke_copy.argv, "--set", *growing), smoke_copy.root)
     assert code == 0, err
     assert {"teach-00", "teach-01"} <= smoke_copy.redone(before)
+    epoch = 42 // 8  # batches
+    assert seen == 2 * ([16] * 2 * epoch + [32] * epoch)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +68,9 @@ def test_pictures_may_grow(smoke_copy, run_cli):
         (("teach.folds=3",), "3 folds need as many members, found 2"),
         (("teach.folds=1",), "found 1, expected 0 (none) or at least 2"),
         (("teach.sizes=[8]",), "teach.sizes"),
+        (("teach.sizes=[32]",), "teach.sizes: found 32, pictures have data.image_size = 16"),
+        (("teach.sizes=[16, 16, 16, 16]",), "4 sizes for 3 epochs, expected at most one each"),
+        (("export.weights=fited",), 'export.weights: expected one number per member, not below 0, or "fitted"'),
         (("--final", "export.weights=fitted"), "fitted needs validation images that nothing learns from"),
     ],
 )

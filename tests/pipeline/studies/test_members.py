@@ -46,7 +46,7 @@ def test_the_study_at_smoke_scale(smoke_run, smoke_arguments, run_cli, tmp_path)
 
 @pytest.mark.parametrize(
     ("more", "message"),
-    [(("--budgets", "5000"), "it has no --budgets"), (("--labels",), "leave no member to measure")],
+    [(("--budgets", "5000"), "it has no --budgets"), (("--labels",), "no --labels")],
 )
 def test_what_it_cannot_do_is_refused(smoke_run, smoke_arguments, run_cli, tmp_path, more, message):
     more = (*more, smoke_run.run.soft_labels) if more == ("--labels",) else more
