@@ -3,22 +3,41 @@
 M members, V views, N images of a split, C classes.
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.console import say
 from pipeline.data.contest_file import ContestFacts, load_contest
+from pipeline.errors import RequestError
+from pipeline.receipts import output_digest
 from pipeline.request import Job
 from pipeline.run_folder import SPLITS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+FEWEST_OF_A_CLASS = 2  # validation images to fit weights to: one to fit, one to judge
+
 
 def labels_for_teaching(job: Job, facts: ContestFacts) -> list[int]:
     """The labels that members learn from, split after split."""
     return [label for split in job.request.labelled_splits for label in facts.labels[split]]
+
+
+def check_enough_images(job: Job) -> None:
+    """Refuse, before anything is trained, folds and fitted weights for which a class has too few images."""
+    output_digest(job.run, "prepare-decode", job.run.contest)  # refuses where the contest has not been read
+    facts = load_contest(job.run.contest)
+    needs = [("teach.folds", "labelled", labels_for_teaching(job, facts), job.settings.teach.folds)]
+    if job.settings.export.weights == "fitted":
+        needs.append(("export.weights: fitted", "validation", list(facts.labels["validation"]), FEWEST_OF_A_CLASS))
+    for setting, kind, labels, needed in needs:
+        rarest, count = min(Counter(labels).items(), key=lambda item: item[1])
+        if count < needed:
+            name = facts.classes[rarest]
+            raise RequestError(f"{setting}: needs {needed} {kind} images of each class, class {name} has {count}")
 
 
 def blend_members(job: Job) -> "tuple[dict[str, Tensor], dict[str, Any]]":

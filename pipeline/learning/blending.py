@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import RequestError
-
 FOLDS = 5
 STANDARD_ERRORS = 2.0  # a gain below so many of them is noise
 
@@ -32,13 +30,11 @@ class FittedBlend:
 def fit_blend(log_probs_MNC: np.ndarray, labels_N: np.ndarray, seed: int) -> FittedBlend:
     """Fit weights to members' answers (float, rows are log-probabilities); the gain is measured by cross-validation.
 
-    Raises RequestError for a class with a single image: it cannot be left out.
+    Every class has at least two images: one to fit, one to judge.
     """
     from sklearn.model_selection import StratifiedKFold
 
     folds = min(FOLDS, *np.unique(labels_N, return_counts=True)[1].tolist())
-    if folds < 2:
-        raise RequestError("export.weights: fitted needs at least 2 validation images of each class")
 
     probs_MNC = np.exp(log_probs_MNC.astype(np.float64))
     blended_NC = np.empty(probs_MNC.shape[1:])

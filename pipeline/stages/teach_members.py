@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.atomic import append_line, file_digest, value_digest
-from pipeline.blend_members import labels_for_teaching
+from pipeline.blend_members import check_enough_images, labels_for_teaching
 from pipeline.clean_pictures import clean_pictures
 from pipeline.console import say
 from pipeline.data.contest_file import ContestFacts, load_contest
@@ -36,6 +36,7 @@ def teach_members(job: Job, device: "Device", only: int | None = None) -> None:
         raise RequestError(f"preset {job.request.preset}: teach.members is empty, expected at least one row")
     if only is not None and not 0 <= only < len(members):
         raise RequestError(f"--member {only}: the ensemble has members 0 to {len(members) - 1}")
+    check_enough_images(job)
     if only is not None:  # alone on its machine: all cores are its own
         _teach_member(job, device, only)
     else:

@@ -2,11 +2,9 @@
 
 from collections import Counter
 
-import pytest
 import torch
 
 from pipeline.data.folds import fold_of_images, rows_of_member, strangers
-from pipeline.errors import RequestError
 
 LABELS = [0] * 9 + [1] * 6 + [2] * 3
 
@@ -38,8 +36,3 @@ def test_only_those_who_never_saw_an_image_speak_about_it():
     trained_on = [set(rows_of_member(fold_N, member, 3).tolist()) for member in range(4)]
     for member, image in heard_MN.nonzero().tolist():
         assert image not in trained_on[member]
-
-
-def test_a_class_with_fewer_images_than_folds_is_refused():
-    with pytest.raises(RequestError, match=r"teach\.folds: 4 folds, but class 2 has 3 labelled images"):
-        fold_of_images(LABELS, 4, seed=0)

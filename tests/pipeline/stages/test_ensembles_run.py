@@ -1,5 +1,6 @@
 """Ensembles through the whole program: folds, fitted weights, growing pictures, contradicting requests."""
 
+import dataclasses
 import json
 
 import pytest
@@ -38,6 +39,26 @@ def test_fitted_weights_are_told_with_their_gain(smoke_copy, run_cli):
     assert sum(teacher["fitted"]["weights"]) == pytest.approx(1.0, abs=1e-3)
     assert set(teacher["fitted"]["cross_validated"]) == {"accuracy_gain", "loss_gain", "loss_gain_error"}
     assert teacher["chosen_on_it"] == ["export.weights"]
+
+
+@pytest.mark.parametrize(
+    ("change", "labels", "message"),
+    [
+        (
+            "teach.folds=2",
+            {"training": (0, 0, 1, 2, 2), "validation": ()},
+            "teach.folds: needs 2 labelled images of each",
+        ),
+        ("export.weights=fitted", {"training": (0, 1, 2), "validation": (0, 0, 1, 1, 2)}, "class 2 has 1"),
+    ],
+)
+def test_too_few_images_are_said_before_training(smoke_copy, run_cli, monkeypatch, change, labels, message):
+    facts = dataclasses.replace(load_contest(smoke_copy.run.contest), labels=labels)
+    monkeypatch.setattr("pipeline.blend_members.load_contest", lambda _: facts)
+    code, _, err = run_cli((*smoke_copy.argv, "--set", change), smoke_copy.root)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
 
 
 def watched(loss_of, seen: list[int]):
