@@ -49,7 +49,7 @@ def blend_members(job: Job) -> "tuple[dict[str, Tensor], dict[str, Any]]":
 
     export, members = job.settings.export, range(len(job.settings.teach.members))
     answers = [load_tensors(job.run.member_log_probs(member))[0] for member in members]
-    weights, told = _weights(job, np.stack([answer["validation"][0].float().numpy() for answer in answers]))
+    weights, told = ensemble_weights(job, np.stack([answer["validation"][0].float().numpy() for answer in answers]))
     counted = _counted(job)
     blended = {}
     for split in SPLITS:
@@ -64,8 +64,11 @@ def blend_members(job: Job) -> "tuple[dict[str, Tensor], dict[str, Any]]":
     return blended, told
 
 
-def _weights(job: Job, log_probs_MNC: np.ndarray) -> tuple[tuple[float, ...], dict[str, Any]]:
-    """The members' weights; empty: all alike. Fitted ones where the settings want them and they are worth it."""
+def ensemble_weights(job: Job, log_probs_MNC: np.ndarray) -> tuple[tuple[float, ...], dict[str, Any]]:
+    """The weights of members or files by their answers to validation; empty: all alike.
+
+    Fitted ones where the settings want them and they are worth it.
+    """
     from pipeline.learning.blending import fit_blend
 
     wanted = job.settings.export.weights

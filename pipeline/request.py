@@ -23,7 +23,7 @@ class Request(Section):
     inductive: bool = False  # test images take no part in training
     final: bool = False  # validation joins training, and no validation figure is claimed
     study: str = ""  # the study that this is; empty: a run
-    labels: str = ""  # soft labels from elsewhere; empty: teach and export make them
+    labels: tuple[str, ...] = ()  # files of soft labels from elsewhere; empty: teach and export make them
     settings: Settings
 
     @property

@@ -125,9 +125,8 @@ def _write_digits(run: RunFolder) -> Path:
     return folder
 
 
-def _existing(labels: Path | None) -> str:
-    if labels is None:
-        return ""
-    if not labels.is_file():
-        raise RequestError(f"--labels {labels}: no such file")
-    return str(labels.resolve())
+def _existing(files: list[Path] | None) -> tuple[str, ...]:
+    for file in files or []:
+        if not file.is_file():
+            raise RequestError(f"--labels {file}: no such file")
+    return tuple(str(file.resolve()) for file in files or [])

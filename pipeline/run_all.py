@@ -53,17 +53,18 @@ def check_request(job: Job) -> None:
 
 def check_members(job: Job) -> None:
     """Refuse members that do not exist, or soft labels that are none."""
-    if job.request.labels:
-        from pipeline.data.soft_labels import load_soft_labels
-
-        load_soft_labels(Path(job.request.labels))  # refuses what is not soft labels; which pictures, export will see
-        return
-    from models.teachers import UnknownNetworkError, check_teacher
-
     if job.request.final and job.settings.export.weights == "fitted":
         raise RequestError(
             "export.weights: fitted needs validation images that nothing learns from, --final takes them"
         )
+    if job.request.labels:
+        from pipeline.labels_elsewhere import load_labels
+
+        if len(load_labels(job)) > 1 and job.settings.export.weights not in ((), "fitted"):
+            raise RequestError('export.weights: numbers are of members; of several --labels expected "fitted" or none')
+        return  # which pictures they were made for, export will see
+    from models.teachers import UnknownNetworkError, check_teacher
+
     for row in job.settings.teach.members:
         try:
             check_teacher(

@@ -24,6 +24,7 @@ ABOVE_LEARNING = {  # for stages and what is above them
     "pipeline.request",
     "pipeline.blend_members",
     "pipeline.clean_pictures",
+    "pipeline.labels_elsewhere",
     "pipeline.members_at_once",
     "pipeline.student_network",
     "pipeline.student_training",

@@ -125,12 +125,13 @@ def _accuracy(job: Job, report: dict[str, Any], precision: str) -> list[dict[str
 
 
 def _teacher(job: Job) -> dict[str, Any]:
-    """Validation accuracy of ensemble and members on the clean view; `labels`: the file that they came from.
+    """Validation accuracy of ensemble and members on the clean view; `labels`: the files that they came from.
 
-    Members of such a file are told by the manifest beside it.
+    Members of such files are told by the manifests beside them.
     """
     exported = read_notes(job.run, "export-soft-labels")
-    teacher: dict[str, Any] = {"labels": Path(job.request.labels).name, "ensemble": exported.get("validation_accuracy")}
+    labels = ", ".join(Path(file).name for file in job.request.labels)
+    teacher: dict[str, Any] = {"labels": labels, "ensemble": exported.get("validation_accuracy")}
     if fitted := exported.get("fitted"):
         teacher |= {"fitted": fitted, "chosen_on_it": ["export.weights"]}
     if job.request.labels:

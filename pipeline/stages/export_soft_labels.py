@@ -5,17 +5,16 @@ soft_labels.safetensors. Validation and, in an inductive run, testing are answer
 learns from them there.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.atomic import file_digest
-from pipeline.blend_members import blend_members
+from pipeline.blend_members import blend_members, check_enough_images
 from pipeline.console import progress, say
 from pipeline.data.contest_file import load_contest
-from pipeline.errors import RequestError
+from pipeline.labels_elsewhere import all_members_told, blend_labels, load_labels
 from pipeline.members_at_once import work_on_members
 from pipeline.receipts import Step, output_digest, read_notes, run_step, view_digests
 from pipeline.request import Job
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pipeline.learning.device import Device
-
-MEMBER_FACTS = ("network", "seed", "parameters", "epochs", "validation_accuracy", "seconds")  # in a manifest
 
 
 def export_soft_labels(job: Job, device: "Device") -> None:
@@ -127,35 +124,28 @@ def _blend(job: Job) -> None:
 
 
 def _take_in_labels(job: Job) -> None:
-    from pipeline.data.soft_labels import check_soft_labels, load_soft_labels, save_soft_labels
+    from pipeline.data.soft_labels import check_soft_labels, save_soft_labels
 
-    path = Path(job.request.labels)
-    labels = load_soft_labels(path)
-    reads = {"labels": file_digest(path)} | _view_reads(job)
-    if labels.final and not job.request.final:
-        raise RequestError(f"{path}: made with --final, its teachers know the validation labels; give --final here too")
-    step = Step("export-soft-labels", 1, reads, {"final": job.request.final}, (job.run.soft_labels,))
+    files = load_labels(job)
+    settings: dict[str, Any] = {"final": job.request.final}
+    if len(files) > 1:
+        settings |= {"weights": job.settings.export.weights, "seed": job.settings.data.seed}
+    reads = {f"labels {i}": file_digest(Path(path)) for i, path in enumerate(job.request.labels)} | _view_reads(job)
+    step = Step("export-soft-labels", 1, reads, settings, (job.run.soft_labels,))
 
     def work() -> dict[str, Any]:
         facts = load_contest(job.run.contest)
         views = {split: list(digests) for split, digests in _digests_by_split(job).items()}
-        check_soft_labels(labels, job.request.labels, facts.classes, facts.ids, views)
+        for path, labels in zip(job.request.labels, files, strict=True):
+            check_soft_labels(labels, path, facts.classes, facts.ids, views)
+        check_enough_images(job)
+        labels, told = blend_labels(job, files)
         save_soft_labels(job.run.soft_labels, labels)
-        told = members_told(path.parent / "manifest.json", reads["labels"])
-        return {"members": told} | _measure(job, labels.log_probs_VNC["validation"][0].float().numpy())
+        told |= {"members": all_members_told(job)}
+        return told | _measure(job, labels.log_probs_VNC["validation"][0].float().numpy())
 
     if run_step(job.run, step, work, full_check=job.full_check):
-        _say_accuracy(job, "export-soft-labels", f"labels of {job.request.labels}")
-
-
-def members_told(manifest: Path, labels_digest: str) -> list[dict[str, Any]]:
-    """Who made soft labels that lie beside the manifest of a delivered run; nobody known where they do not."""
-    try:
-        told = json.loads(manifest.read_text())
-        members = [{key: member[key] for key in MEMBER_FACTS} for member in told["teacher"]["members"]]
-        return members if labels_digest in told["sha256"].values() else []
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # something else of that name, or nothing
-        return []
+        _say_accuracy(job, "export-soft-labels", f"labels of {' and '.join(job.request.labels)}")
 
 
 def _measure(job: Job, log_probs_NC: np.ndarray) -> dict[str, Any]:

@@ -31,7 +31,8 @@ def teach_members(job: Job, device: "Device", only: int | None = None) -> None:
     """Train the members, or the one member `only`. Raises RequestError when the ensemble has none, or not that one."""
     members = job.settings.teach.members
     if job.request.labels:
-        raise RequestError(f"run {job.run.name} was given --labels {job.request.labels}: it has no members to teach")
+        given = " ".join(job.request.labels)
+        raise RequestError(f"run {job.run.name} was given --labels {given}: it has no members to teach")
     if not members:
         raise RequestError(f"preset {job.request.preset}: teach.members is empty, expected at least one row")
     if only is not None and not 0 <= only < len(members):

@@ -26,7 +26,7 @@ def make_request(**changes: object) -> Request:
     return Request.model_validate(facts | changes)
 
 
-@pytest.mark.parametrize("changes", [{}, {"budget_bytes": 1, "inductive": True, "final": True, "labels": "/é.st"}])
+@pytest.mark.parametrize("changes", [{}, {"budget_bytes": 1, "inductive": True, "final": True, "labels": ("/é.st",)}])
 def test_round_trip(run: RunFolder, changes: dict[str, object]):
     request = make_request(**changes)
     save_request(run, request)

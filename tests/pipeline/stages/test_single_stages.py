@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.atomic import file_digest
-from pipeline.stages.export_soft_labels import members_told
+from pipeline.labels_elsewhere import members_told
 
 RunCli = Callable[..., tuple[int, str, str]]
 
