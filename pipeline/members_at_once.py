@@ -5,6 +5,9 @@ GPU members take turns. How many threads a member has decides the order of its s
 number of cores, of `device.workers` and of members.
 """
 
+import os
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 MemberWork = Callable[[Job, "Device", int], None]
 StepOf = Callable[[Job, int], Step]
+SECONDS_BETWEEN_LOOKS = 2.0
 
 
 def members_at_once(cpu: bool, workers: int, members: int) -> int:
@@ -56,4 +60,12 @@ def _side_by_side(job: Job, work: MemberWork, chosen: Sequence[int], at_once: in
 def _in_own_process(work: MemberWork, job: Job, member: int) -> None:
     from pipeline.learning.device import pick_device
 
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     work(job, pick_device(job.settings.device), member)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent is gone, killed perhaps: nobody waits for it, and it holds a member's lock."""
+    while os.getppid() == parent:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    os._exit(1)

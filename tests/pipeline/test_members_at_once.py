@@ -1,6 +1,7 @@
 """Members side by side: how many, the same members as one after the other, and what happens when one fails."""
 
 import hashlib
+import signal
 import subprocess
 import sys
 import time
@@ -60,30 +61,44 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes as Linux shows them")
-def test_termination_ends_every_process_in_one_line(tiny_contest, smoke_arguments, tmp_path):
-    root = Path(__file__).resolve().parents[2]
-    argv = ["--data", tiny_contest(), "--preset", "smoke", "--name", "ended", *smoke_arguments]
-    more = ["device.workers=2", "teach.epochs=100000"]
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)], ids=["terminated", "killed"]
+)
+def test_when_the_program_ends_its_processes_do(tiny_contest, smoke_arguments, tmp_path, how, code):
+    process = start(tiny_contest(), smoke_arguments, tmp_path)
+    wait_for_members(process)
+    children = children_of(process.pid)
+    assert len(children) >= 2
+    process.send_signal(how)
+    assert process.wait(timeout=30) == code
+    deadline = time.monotonic() + 20
+    while any(map(alive, children)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [child for child in children if alive(child)]
+    err = process.communicate(timeout=30)[1]
+    if how == signal.SIGTERM:
+        assert err == "error: terminated; the same command resumes\n"
+
+
+def start(contest: Path, smoke_arguments: tuple[str, ...], root: Path) -> subprocess.Popen[str]:
+    """A run whose two members train for ever, in a process of its own."""
+    repository = str(Path(__file__).resolve().parents[2])
     program = (
-        f"import sys; sys.path.insert(0, {str(root)!r}); from pathlib import Path; from pipeline import __main__ as m;"
+        f"import signal, sys; sys.path.insert(0, {repository!r}); from pathlib import Path; "
+        "from pipeline import __main__ as line; signal.signal(signal.SIGTERM, line._terminate); "
+        f"sys.exit(line.main(sys.argv[1:], Path({str(root)!r})))"
     )
-    program += " import signal; signal.signal(signal.SIGTERM, m._terminate);"
-    program += f" sys.exit(m.main(sys.argv[1:], Path({str(tmp_path)!r})))"
-    command = [sys.executable, "-c", program, *map(str, argv), "--set", *more]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    argv = ["--data", str(contest), "--preset", "smoke", "--name", "ended", *smoke_arguments]
+    more = ["--set", "device.workers=2", "teach.epochs=100000"]
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", program, *argv, *more], stdout=pipe, stderr=pipe, text=True)
+
+
+def wait_for_members(process: subprocess.Popen[str]) -> None:
+    """Until both have said an epoch."""
     assert process.stdout is not None
     waited_for = {"member 0: epoch", "member 1: epoch"}
     while waited_for:
         line = process.stdout.readline()
         assert line, process.communicate()[1]
-        waited_for = {start for start in waited_for if not line.startswith(start)}
-    children = children_of(process.pid)
-    assert len(children) >= 2
-    process.terminate()
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 143
-    assert err == "error: terminated; the same command resumes\n"
-    deadline = time.monotonic() + 10
-    while any(map(alive, children)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not [child for child in children if alive(child)]
+        waited_for = {beginning for beginning in waited_for if not line.startswith(beginning)}
