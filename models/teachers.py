@@ -1,4 +1,4 @@
-"""Teacher networks: the report's kind of plain CNN, and any timm network adapted to small images.
+"""Teacher networks: the report's kind of plain CNN, a ResNet for short trainings, any timm network for small images.
 
 timm networks are made for 224 pixels and divide them by 32; at 64 pixels that leaves 2x2 features.
 `adapt_to_small_images` takes halvings away, stem first, until at least 4x4 features reach the pooling. Shapes: images
@@ -13,9 +13,11 @@ import torch
 from torch import nn
 
 from models.replace_module import replace_module
+from models.short_resnet import ShortResNet
 
 SMALLEST_FEATURES = 4  # rows and columns that reach the pooling
-REPORT_CNN = "report-cnn"
+REPORT_CNN, SHORT_RESNET = "report-cnn", "short-resnet"
+OWN_NETWORKS = (REPORT_CNN, SHORT_RESNET)
 HIDDEN = 760  # of its head; brings it to the report's 40.7 MB
 # what timm and torch raise for an option, a value or an image size that a network cannot have
 FAULTS = (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, LookupError)
@@ -41,7 +43,7 @@ def build_teacher(
 ) -> nn.Module:
     """Build a teacher that turns float [N, 3, image_size, image_size] into logits [N, classes].
 
-    `options` are the network's own: `width` and `dropout` of report-cnn, or what timm's network takes, such as
+    `options` are the network's own: `width` and `dropout` of report-cnn, `widths` of short-resnet, or timm's, such as
     `drop_rate`, `drop_path_rate`, or the `channels` of a ResNet. `keep_kernels`: the weights that will be loaded were
     trained from published ones, so the filters have those shapes; `pretrained` implies it.
     Raises UnknownNetworkError, or WeightsUnavailableError when `pretrained` weights cannot be fetched.
@@ -50,6 +52,8 @@ def build_teacher(
     try:
         if name == REPORT_CNN:
             return ReportCNN(classes, image_size, **own)
+        if name == SHORT_RESNET:
+            return ShortResNet(classes, image_size, **own)
         network = _timm_network(name, pretrained, num_classes=classes, **own)
     except FAULTS as error:
         raise UnknownNetworkError(f"{name}: {_first_line(error)}") from None
@@ -77,12 +81,12 @@ def check_teacher(name: str, image_size: int, options: dict[str, Any], *, pretra
 def _check_name(name: str, pretrained: bool) -> None:
     import timm
 
-    if name == REPORT_CNN:
+    if name in OWN_NETWORKS:
         if pretrained:
             raise UnknownNetworkError(f"{name} has no published weights; pretrained must be false")
         return
     if not timm.is_model(name.split(".")[0]):
-        near = difflib.get_close_matches(name, [REPORT_CNN, *timm.list_models()], 1)
+        near = difflib.get_close_matches(name, [*OWN_NETWORKS, *timm.list_models()], 1)
         raise UnknownNetworkError(f"unknown network {name!r}" + (f" (did you mean {near[0]}?)" if near else ""))
     if pretrained and not timm.list_pretrained(f"{name.split('.')[0]}*"):
         raise UnknownNetworkError(f"timm has no published weights for {name!r}; pretrained must be false")

@@ -85,7 +85,7 @@ class TeachingSettings(TrainingSettings):
 class MemberSettings(TeachingSettings):
     """One row of the ensemble. What it does not state comes from [teach]."""
 
-    network: str  # "report-cnn" or the name of a timm network
+    network: str  # "report-cnn", "short-resnet" or the name of a timm network
     seed: Seed = 0
     pretrained: bool = False  # timm's published weights, for contests that allow them
     options: dict[
