@@ -34,6 +34,8 @@ def check_enough_images(job: Job) -> None:
     if job.settings.export.weights == "fitted":
         needs.append(("export.weights: fitted", "validation", list(facts.labels["validation"]), FEWEST_OF_A_CLASS))
     for setting, kind, labels, needed in needs:
+        if not needed:
+            continue
         rarest, count = min(Counter(labels).items(), key=lambda item: item[1])
         if count < needed:
             name = facts.classes[rarest]

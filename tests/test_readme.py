@@ -17,7 +17,7 @@ from pipeline.read_settings import PRESETS, preset_names
 from pipeline.studies.tables import mean_and_error
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+README, SPEED = ((ROOT / name).read_text() for name in ("README.md", "SPEED.md"))
 RESULTS = README[README.index("| run |") :].split("\n\n")[0].splitlines()[2:]  # what users run themselves is not in it
 SUBMISSIONS = [ROOT / "submissions" / row.split("|")[1].strip() for row in RESULTS]
 COMMAND_LINES = re.findall(r"^    \./run\.sh(.*)$", README, re.MULTILINE)
@@ -88,13 +88,13 @@ def speed_row(name: str, found: dict) -> str:
 def test_speed_is_that_of_the_measurements(dtype: str) -> None:
     found = json.loads((ROOT / "measurements" / f"speed-cpu-{dtype}.json").read_text())
     assert dtype in found["machine"]["device"]
-    table = README[README.index(f"| {dtype} |") :].split("\n\n")[0].splitlines()[2:]
+    table = SPEED[SPEED.index(f"| {dtype} |") :].split("\n\n")[0].splitlines()[2:]
     assert table == [speed_row(name, found[name]) for name in ("student", "teacher", "export")]
 
 
 def test_shares_are_those_of_the_measurements() -> None:
     found = json.loads((ROOT / "measurements" / "speed-cpu-bfloat16.json").read_text())
-    text = " ".join(README.split())
+    text = " ".join(SPEED.split())
     assert f"{found['student']['loading_share']:.1%} of the student's step is loading" in text
     assert f"reaches {found['student']['share_of_limit']:.1%} of the machine's" in text
     assert f"the teacher {found['teacher']['share_of_limit']:.1%}" in text
