@@ -1,4 +1,4 @@
-"""A residual network for short trainings on small pictures: it learns in ten epochs what others learn in thirty.
+"""A residual network for short trainings on small pictures.
 
 Nine layers with weights, halved by max pooling, two residual blocks where the maps are small (Page 2018, "How to train
 your ResNet", and the DAWNBench entries after it). Pictures may come in several sizes: the maps are pooled as a whole.
@@ -9,7 +9,7 @@ import itertools
 import torch
 from torch import nn
 
-SMALLEST_FEATURES = 4  # rows and columns that a halving may leave
+SMALLEST_FEATURES = 4  # rows and columns that a teacher's halvings leave for the pooling
 LOGIT_SCALE = 0.125  # of a maximum over the map, which is larger than a mean (Page 2018, part 4)
 
 

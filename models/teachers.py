@@ -13,9 +13,8 @@ import torch
 from torch import nn
 
 from models.replace_module import replace_module
-from models.short_resnet import ShortResNet
+from models.short_resnet import SMALLEST_FEATURES, ShortResNet
 
-SMALLEST_FEATURES = 4  # rows and columns that reach the pooling
 REPORT_CNN, SHORT_RESNET = "report-cnn", "short-resnet"
 OWN_NETWORKS = (REPORT_CNN, SHORT_RESNET)
 HIDDEN = 760  # of its head; brings it to the report's 40.7 MB

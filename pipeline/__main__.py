@@ -29,7 +29,6 @@ MACHINE_ERRNOS = {
     errno.EMFILE,
     errno.ENOMEM,
 }
-FEWER = "; fewer at once need less memory (--set device.workers=1)"
 # what the standard library and joblib raise when the system killed a process; joblib's own BrokenProcessPool is a bug
 KILLED_WORKER = ("concurrent.futures.process.BrokenProcessPool", "TerminatedWorkerError")
 STAGES = ("prepare", "teach", "export", "distill", "pack")
@@ -92,7 +91,8 @@ def machine_failure(error: Exception) -> str:
         return f"the machine failed: {text}"
     kind = type(error)
     if kind.__name__ in KILLED_WORKER or f"{kind.__module__}.{kind.__name__}" in KILLED_WORKER:
-        return f"the machine failed: a process was ended by the system, for want of memory perhaps{FEWER}"
+        perhaps = "for want of memory perhaps; fewer at once need less (--set device.workers=1)"
+        return f"the machine failed: a process was ended by the system, {perhaps}"
     out_of_memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     return f"out of memory: {text}; try a smaller batch_size" if isinstance(error, MemoryError) or out_of_memory else ""
 

@@ -32,7 +32,7 @@ class DataSettings(Section):
     validation_fraction: float = Field(
         default=0.2, gt=0.0, le=0.5
     )  # used only when the contest has no validation split
-    seed: Seed = 0  # of that split, and of the folds that members train without
+    seed: Seed = 0  # of that split, of members' folds and of the cross-validation of fitted weights
 
 
 class ViewSettings(Section):
@@ -118,8 +118,7 @@ class TeachSettings(TeachingSettings):
         rows = values.get("members", ())
         if not isinstance(rows, (list, tuple)) or not all(isinstance(row, dict) for row in rows):
             raise ValueError("members is a list of tables, one per network")
-        own = {name: field.default for name, field in TeachingSettings.model_fields.items()}
-        own |= {name: cls.model_fields[name].default for name in own}
+        own = {name: cls.model_fields[name].default for name in TeachingSettings.model_fields}
         shared = own | {name: value for name, value in values.items() if name in own}
         return values | {"members": tuple(shared | row for row in rows)}
 

@@ -73,10 +73,12 @@ def ensemble_rows(log_probs_MNC: np.ndarray, labels_N: np.ndarray) -> list[dict[
 
     Of all subsets, or of a thousand drawn at random where there are more. The best was chosen on these images.
     """
+    from pipeline.learning.inference import accuracy
+
     probs_MNC, rows = np.exp(log_probs_MNC), []
     for size in range(1, len(probs_MNC) + 1):
         subsets = _subsets(len(probs_MNC), size)
-        found = {subset: _accuracy(probs_MNC[list(subset)].mean(0), labels_N) for subset in subsets}
+        found = {subset: accuracy(probs_MNC[list(subset)].mean(0), labels_N) for subset in subsets}
         best = max(found, key=lambda subset: found[subset])
         spread = statistics.pstdev(found.values())
         rows.append(
@@ -115,6 +117,8 @@ def _answers(job: Job, device: "Device", member: int) -> np.ndarray:
 
 
 def _row(job: Job, member: int, log_probs_NC: np.ndarray, labels_N: np.ndarray) -> dict[str, Any]:
+    from pipeline.learning.inference import accuracy
+
     row, notes = job.settings.teach.members[member], read_notes(job.run, f"teach-{member:02d}")
     return {
         "member": member,
@@ -123,9 +127,5 @@ def _row(job: Job, member: int, log_probs_NC: np.ndarray, labels_N: np.ndarray) 
         "parameters": notes.get("parameters"),
         "epochs": row.epochs,
         "seconds": round(notes["seconds"], 1),
-        "validation_accuracy": round(_accuracy(log_probs_NC, labels_N), 6),
+        "validation_accuracy": round(accuracy(log_probs_NC, labels_N), 6),
     }
-
-
-def _accuracy(scores_NC: np.ndarray, labels_N: np.ndarray) -> float:
-    return float((scores_NC.argmax(1) == labels_N).mean())
