@@ -1,8 +1,8 @@
 """Several members at once on a CPU: a process each, with its share of the cores.
 
 Measured with students on two cores: two processes of one thread train 1.7 times as many pictures as one process of two
-threads. On a GPU members take turns. How many threads a member has decides the order of its sums, so its bits are those of the same
-number of cores, of `device.workers` and of members.
+threads. On a GPU members take turns. How many threads a member has decides the order of its sums, so its bits are those
+of the same number of cores, of `device.workers` and of members.
 """
 
 import os
