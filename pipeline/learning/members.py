@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from models.teachers import UnknownNetworkError, WeightsUnavailableError, build_teacher, expected_normalisation
 from pipeline.data.batches import Normalisation
 from pipeline.data.contest_file import ContestFacts
+from pipeline.data.jitter import resized
 from pipeline.data.tensor_file import TensorFileError, load_tensors
 from pipeline.errors import MachineError, RequestError
 from pipeline.settings import MemberSettings
@@ -48,8 +49,27 @@ def supplied_member(row: MemberSettings, facts: ContestFacts, image_size: int) -
     return network
 
 
-def load_member(path: Path, row: MemberSettings, facts: ContestFacts, image_size: int) -> nn.Module:
-    """A trained member from its file."""
+def load_member(
+    path: Path, row: MemberSettings, facts: ContestFacts, image_size: int
+) -> tuple[nn.Module, Normalisation]:
+    """A trained member from its file, as it answers, and what it expects of its pictures."""
     network = build_member(row, facts, image_size, pretrained=False)
     network.load_state_dict(load_tensors(path)[0])
-    return network
+    return answering_member(network, row), member_normalisation(row, network, facts)
+
+
+def answering_member(network: nn.Module, row: MemberSettings) -> nn.Module:
+    """A trained member as it answers pictures of full size: it looks at them at the size that it learned last."""
+    return AtSize(network, row.sizes[-1] if row.sizes else None)
+
+
+class AtSize(nn.Module):
+    """A network that sees its pictures at `size` x `size` pixels, whatever size they come in; None: as they come."""
+
+    def __init__(self, network: nn.Module, size: int | None) -> None:
+        super().__init__()
+        self.network, self.size = network, size
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        """Logits [N, classes] of normalised images float [N, 3, H, W]."""
+        return self.network(resized(images_NCHW, self.size))

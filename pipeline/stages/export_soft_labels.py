@@ -50,7 +50,7 @@ def _digests_by_split(job: Job) -> dict[str, tuple[str, ...]]:
 def _export_step(job: Job, member: int) -> Step:
     reads = {"member": output_digest(job.run, f"teach-{member:02d}", job.run.member(member))} | _view_reads(job)
     settings = {"flip": job.settings.export.flip}
-    return Step(f"export-{member:02d}", 1, reads, settings, (job.run.member_log_probs(member),))
+    return Step(f"export-{member:02d}", 2, reads, settings, (job.run.member_log_probs(member),))
 
 
 def _export_member(job: Job, device: "Device", member: int) -> None:
@@ -70,11 +70,10 @@ def _answer_views(job: Job, device: "Device", member: int) -> "dict[str, Tensor]
     import torch
 
     from pipeline.learning.inference import predict_log_probs
-    from pipeline.learning.members import load_member, member_normalisation
+    from pipeline.learning.members import load_member
 
     row, facts = job.settings.teach.members[member], load_contest(job.run.contest)
-    network = load_member(job.run.member(member), row, facts, job.settings.data.image_size)
-    normalisation = member_normalisation(row, network, facts)
+    network, normalisation = load_member(job.run.member(member), row, facts, job.settings.data.image_size)
     network.to(device.where).to(memory_format=torch.channels_last)
     answers: dict[str, Tensor] = {}
     with progress(f"member {member} answers", sum(job.student_views(split) for split in SPLITS)) as on_done:

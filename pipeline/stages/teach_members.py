@@ -56,7 +56,7 @@ def member_step(job: Job, member: int) -> Step:
     settings = row.shaping() | {"image_size": job.settings.data.image_size}
     if job.settings.teach.folds:
         settings |= {"folds": job.settings.teach.folds, "member": member, "fold_seed": job.settings.data.seed}
-    return Step(f"teach-{member:02d}", 2, reads, settings, (job.run.member(member),))
+    return Step(f"teach-{member:02d}", 3, reads, settings, (job.run.member(member),))
 
 
 def _teach_member(job: Job, device: "Device", member: int) -> None:
@@ -77,6 +77,7 @@ def _teach_member(job: Job, device: "Device", member: int) -> None:
         network = build_member(row, facts, job.settings.data.image_size, pretrained=row.pretrained)
         notes = {"network": row.network, "parameters": sum(p.numel() for p in network.parameters())}
         say(f"member {member}: {row.network}, {notes['parameters']:,} parameters, {row.epochs} epochs on {device.name}")
+        _look_at_pictures(job, member, network, facts)
         identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
         trained = _train(job, device, member, network, facts, identity)
         _renew_statistics(job, device, member, trained.network, facts)
@@ -90,8 +91,9 @@ def _teach_member(job: Job, device: "Device", member: int) -> None:
 def _train(
     job: Job, device: "Device", member: int, network: "nn.Module", facts: ContestFacts, identity: str
 ) -> "Trained":
+    from pipeline.data.batches import size_at
     from pipeline.learning.losses import member_loss
-    from pipeline.learning.members import member_normalisation
+    from pipeline.learning.members import AtSize, member_normalisation
     from pipeline.learning.schedule import validates_after
     from pipeline.learning.training import Training, train
 
@@ -101,7 +103,8 @@ def _train(
     def on_epoch(report: "EpochReport") -> None:
         line = {"stage": "teach", "member": member, "epoch": report.epoch, "loss": report.loss}
         if not job.request.final and validates_after(report.epoch, row.epochs):
-            line["validation_accuracy"] = _validate(job, device, report.network, normalisation, facts)
+            answering = AtSize(report.network, size_at(report.epoch - 1, epochs=row.epochs, sizes=row.sizes))
+            line["validation_accuracy"] = _validate(job, device, answering, normalisation, facts)
         line |= {"learning_rate": report.learning_rate, "seconds": round(report.seconds, 3)}
         append_line(job.run.metrics, line)
         shown = f", validation {line['validation_accuracy']:.2%}" if "validation_accuracy" in line else ""
@@ -113,14 +116,29 @@ def _train(
 
 
 def _renew_statistics(job: Job, device: "Device", member: int, network: "nn.Module", facts: ContestFacts) -> None:
-    """Measure BatchNorm's statistics on clean pictures of full size: training saw mixed, augmented and smaller ones."""
+    """Measure BatchNorm's statistics on clean pictures as they will be answered: training saw mixed, augmented ones."""
     from models.compress.norm_statistics import renew_norm_statistics
-    from pipeline.learning.members import member_normalisation
+    from pipeline.learning.members import answering_member, member_normalisation
 
-    normalisation = member_normalisation(job.settings.teach.members[member], network, facts)
+    row = job.settings.teach.members[member]
+    normalisation = member_normalisation(row, network, facts)
     pictures = clean_pictures(job, normalisation, _rows(job, member, facts))
     with device.autocast():
-        renew_norm_statistics(network, [batch.to(device.where) for batch in pictures])
+        renew_norm_statistics(answering_member(network, row), [batch.to(device.where) for batch in pictures])
+
+
+def _look_at_pictures(job: Job, member: int, network: "nn.Module", facts: ContestFacts) -> None:
+    """Set what a network takes from pictures and not from training: the filters of whitened patches."""
+    import torch
+
+    from models.short_resnet import WhitenedPatches
+    from pipeline.learning.members import member_normalisation
+
+    for module in network.modules():
+        if isinstance(module, WhitenedPatches):
+            normalisation = member_normalisation(job.settings.teach.members[member], network, facts)
+            pictures = clean_pictures(job, normalisation, _rows(job, member, facts))
+            module.whiten(torch.cat(pictures))
 
 
 def _rows(job: Job, member: int, facts: ContestFacts) -> "Tensor | None":

@@ -106,12 +106,11 @@ def _answers(job: Job, device: "Device", member: int) -> np.ndarray:
     import torch
 
     from pipeline.learning.inference import predict_log_probs
-    from pipeline.learning.members import load_member, member_normalisation
+    from pipeline.learning.members import load_member
 
     row, facts = job.settings.teach.members[member], load_contest(job.run.contest)
-    network = load_member(job.run.member(member), row, facts, job.settings.data.image_size)
+    network, normalisation = load_member(job.run.member(member), row, facts, job.settings.data.image_size)
     images_NHWC = np.load(job.run.clean("validation"), mmap_mode="r")
-    normalisation = member_normalisation(row, network, facts)
     network = network.to(device.where).to(memory_format=torch.channels_last)
     return predict_log_probs(network, images_NHWC, normalisation, device, flip=job.settings.export.flip)
 

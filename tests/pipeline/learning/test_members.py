@@ -107,7 +107,21 @@ def test_supplied_weights_that_are_no_safetensors(content, tmp_path):
 def test_a_member_comes_back_from_its_file(tmp_path):
     path = saved_weights(tmp_path / "member.safetensors")
     torch.manual_seed(8)
-    assert equal(load_member(path, row(), FACTS, SIZE).state_dict(), load_tensors(path)[0])
+    network, normalisation = load_member(path, row(), FACTS, SIZE)
+    assert equal(network.network.state_dict(), load_tensors(path)[0])
+    assert (normalisation.mean, normalisation.std) == (FACTS.mean, FACTS.std)
+
+
+def test_a_member_looks_at_pictures_at_the_size_that_it_learned_last(tmp_path):
+    network = build_member(row(), FACTS, 32, pretrained=False)
+    save_tensors(tmp_path / "member.safetensors", network.state_dict(), {})
+    full, half = (
+        load_member(tmp_path / "member.safetensors", row(sizes=sizes), FACTS, 32)[0].eval() for sizes in ((), (32, 16))
+    )
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    smaller = torch.nn.functional.interpolate(images, (16, 16), mode="bilinear", antialias=True)
+    assert torch.equal(half(images), full(smaller))
+    assert not torch.allclose(half(images), full(images))
 
 
 def test_a_member_that_began_with_published_weights_comes_back(tmp_path, monkeypatch):
@@ -121,9 +135,10 @@ def test_a_member_that_began_with_published_weights_comes_back(tmp_path, monkeyp
     monkeypatch.setattr(
         timm, "create_model", lambda name, *, pretrained, **own: asked.append(pretrained) or create(name, **own)
     )
-    again = load_member(tmp_path / "member.safetensors", of_published, FACTS, 32)
+    again, normalisation = load_member(tmp_path / "member.safetensors", of_published, FACTS, 32)
     assert asked == [False]  # published weights are not fetched again
-    assert equal(again.state_dict(), network.state_dict())
+    assert equal(again.network.state_dict(), network.state_dict())
+    assert normalisation.mean == pytest.approx([255 * value for value in network.pretrained_cfg["mean"]])
 
 
 def test_a_member_from_scratch_expects_the_contests_statistics():

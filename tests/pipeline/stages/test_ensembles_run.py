@@ -3,9 +3,12 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
 
+from models.short_resnet import WhitenedPatches
+from pipeline.data.batches import Normalisation
 from pipeline.data.contest_file import load_contest
 from pipeline.data.folds import fold_of_images
 from pipeline.data.soft_labels import load_soft_labels
@@ -81,6 +84,18 @@ def test_pictures_may_grow(smoke_copy, run_cli, monkeypatch):
     assert {"teach-00", "teach-01"} <= smoke_copy.redone(before)
     epoch = 42 // 8  # batches
     assert seen == 2 * ([16] * 2 * epoch + [32] * epoch)
+
+
+def test_a_network_of_whitened_patches_looks_at_the_contest_first(smoke_copy, run_cli):
+    run, short = smoke_copy.run, 'teach.members=[{network="short-resnet", options={widths=[4, 4, 4, 4]}}]'
+    assert run_cli((*smoke_copy.argv, "--set", short), smoke_copy.root)[0] == 0
+    facts = load_contest(run.contest)
+    pictures = torch.from_numpy(np.load(run.clean("training")))
+    expected = WhitenedPatches(4)
+    expected.whiten(Normalisation(facts.mean, facts.std).apply(pictures))
+    found = load_tensors(run.member(0))[0]["patches.weight"]
+    assert float(found.abs().max()) > 0
+    torch.testing.assert_close(found, expected.weight.detach(), atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
