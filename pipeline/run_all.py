@@ -94,10 +94,12 @@ def check_budget(job: Job, classes: tuple[str, ...]) -> None:
     """What a packed file will take is known, or nearly, before its weights are: a hopeless budget is refused here."""
     from models.packed.rate_control import COARSEST
     from pipeline.student_network import bit_plan, choose_network, expected_bytes
+    from pipeline.student_start import check_start
 
     precision, budget = job.settings.pack.precision, job.request.budget_bytes
     chosen = choose_network(job.settings, classes, budget)
     bit_plan(job.settings, chosen)
+    check_start(job, chosen)
     best = "low-bit" if precision == "auto" else precision
     size = expected_bytes(job.settings, chosen, best, COARSEST)
     if size > budget:

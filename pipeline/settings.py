@@ -136,7 +136,9 @@ class TeachSettings(TeachingSettings):
 class ExportSettings(Section):
     """From members to soft labels."""
 
-    flip: bool = True  # a member's answer for a picture is the mean over the picture and its mirror image
+    # a member's answer for a picture is the mean over the picture and its mirror image; "clean": for clean pictures
+    # only, at hardly more than half the price, since augmented views are mirrored at random anyway
+    flip: bool | Literal["clean"] = True
     # one per member, any scale; empty is uniform; fitted on validation, and uniform where that is no better than noise
     weights: tuple[NotNegative, ...] | Literal["fitted"] = ()
     normalisation: Literal["softmax", "standardised", "minmax"] = "softmax"
@@ -155,6 +157,7 @@ class DistillSettings(TrainingSettings):
     # a name, a family with its integers ("residual-20-2-80"), or one as wide as the budget permits ("auto", of a family
     # and a depth "auto-dense-5")
     network: str = "report-student"
+    start: str = ""  # a packed file of that network: its student goes on learning; empty: random weights
     seed: Seed = 0
     weight_decay: NotNegative = 0.01
     alpha: Fraction = 0.8  # share of the soft loss on labelled images (the report's best); 1.0 on unlabelled ones

@@ -27,6 +27,7 @@ ABOVE_LEARNING = {  # for stages and what is above them
     "pipeline.labels_elsewhere",
     "pipeline.members_at_once",
     "pipeline.student_network",
+    "pipeline.student_start",
     "pipeline.student_training",
 }
 

@@ -90,6 +90,7 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
         "precision": precision,
         "network": student_network(job).name,
         "parameters": distilled["parameters"],
+        "started_from": distilled.get("started_from", ""),  # digest of an earlier student's file
         "sha256": delivered,
         "accuracy": _accuracy(job, report, precision),
         "precisions": report["measured"],

@@ -1,7 +1,7 @@
 """Distill: the student learns the soft labels of every stored view, and the hard labels where there are some.
 
-Reads: student views, soft labels, labels. Writes: student/student.safetensors (the last epoch's moving average,
-float32), one line per epoch in metrics.jsonl.
+Reads: student views, soft labels, labels, the packed file to start from if there is one. Writes:
+student/student.safetensors (the last epoch's moving average, float32), one line per epoch in metrics.jsonl.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from pipeline.console import say
 from pipeline.receipts import Step, run_step
 from pipeline.request import Job
 from pipeline.student_network import build_float_student, student_network
+from pipeline.student_start import check_start, start_from_file, start_reads
 from pipeline.student_training import StudentTraining, student_reads, train_student
 
 if TYPE_CHECKING:
@@ -25,16 +26,18 @@ def distill_student(job: Job, device: "Device") -> None:
     from pipeline.data.tensor_file import save_tensors
 
     chosen = student_network(job)
+    check_start(job, chosen)
     distill = job.settings.distill
     settings = distill.shaping() | {"image_size": job.settings.data.image_size, "network": chosen.name}
-    step = Step("distill", 1, student_reads(job), settings, (job.run.student,))
+    step = Step("distill", 1, student_reads(job) | start_reads(job), settings, (job.run.student,))
 
     def work() -> dict[str, Any]:
         torch.manual_seed(distill.seed)
         network = build_float_student(job.settings, chosen)
+        start_from_file(job, network)
         say(
             f"student: {chosen.name}, {count_parameters(network):,} parameters, {distill.epochs} epochs "
-            f"on {device.name}, {job.request.protocol}"
+            f"on {device.name}, {job.request.protocol}" + (f", from {distill.start}" if distill.start else "")
         )
         identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
         own = StudentTraining("student", "distill", distill, job.run.checkpoint(job.run.student), identity)
@@ -42,6 +45,7 @@ def distill_student(job: Job, device: "Device") -> None:
         save_tensors(job.run.student, trained.network.state_dict(), {"network": chosen.name})
         job.run.checkpoint(job.run.student).unlink(missing_ok=True)
         facts = {"parameters": count_parameters(network), "device": device.description}
+        facts |= {"started_from": step.reads.get("start", "")}
         return facts | {"earlier_seconds": trained.earlier_seconds}
 
     run_step(job.run, step, work, full_check=job.full_check)

@@ -81,9 +81,8 @@ def _answer_views(job: Job, device: "Device", member: int) -> "dict[str, Tensor]
             views = []
             for view in range(job.student_views(split)):
                 images_NHWC = np.load(job.run.view("student", split, view), mmap_mode="r")
-                log_probs_NC = predict_log_probs(
-                    network, images_NHWC, normalisation, device, flip=job.settings.export.flip
-                )
+                flip = job.settings.export.flip is True or (job.settings.export.flip == "clean" and view == 0)
+                log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device, flip=flip)
                 views.append(torch.from_numpy(log_probs_NC).half())
                 on_done(1)
             answers[split] = torch.stack(views)

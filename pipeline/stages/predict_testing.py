@@ -5,7 +5,7 @@ teacher_predictions.csv. As a command of its own: reads a packed file and any fo
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +13,12 @@ from pipeline.console import progress, say
 from pipeline.data.contest import read_testing
 from pipeline.data.contest_file import load_contest
 from pipeline.data.images import decode_images
+from pipeline.data.packed_file import load_packed
 from pipeline.data.source import open_source
 from pipeline.data.submission import write_submission
 from pipeline.errors import RequestError
 from pipeline.receipts import Step, output_digest, run_step
 from pipeline.request import Job
-
-if TYPE_CHECKING:
-    from models.packed.student_file import PackedStudent
 
 
 def predict_testing(job: Job, precision: str) -> None:
@@ -55,19 +53,6 @@ def predict_folder(packed_file: Path, data: Path, out: Path, workers: int) -> in
 
     write_submission(out, submission, predict_with_packed(packed, images_NHWC))
     return len(files)
-
-
-def load_packed(path: Path) -> "PackedStudent":
-    """Decode a packed file. Raises RequestError, one line, when it is missing, foreign or damaged."""
-    from models.packed.container import PackedFileError
-    from models.packed.student_file import unpack_student
-
-    try:
-        return unpack_student(path.read_bytes())
-    except (FileNotFoundError, IsADirectoryError):
-        raise RequestError(f"{path}: no such file") from None
-    except PackedFileError as error:
-        raise RequestError(f"{path}: {error}") from None
 
 
 def _check_out(out: Path) -> None:

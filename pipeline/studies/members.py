@@ -112,7 +112,7 @@ def _answers(job: Job, device: "Device", member: int) -> np.ndarray:
     network, normalisation = load_member(job.run.member(member), row, facts, job.settings.data.image_size)
     images_NHWC = np.load(job.run.clean("validation"), mmap_mode="r")
     network = network.to(device.where).to(memory_format=torch.channels_last)
-    return predict_log_probs(network, images_NHWC, normalisation, device, flip=job.settings.export.flip)
+    return predict_log_probs(network, images_NHWC, normalisation, device, flip=bool(job.settings.export.flip))
 
 
 def _row(job: Job, member: int, log_probs_NC: np.ndarray, labels_N: np.ndarray) -> dict[str, Any]:

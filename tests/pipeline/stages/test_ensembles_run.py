@@ -86,6 +86,20 @@ def test_pictures_may_grow(smoke_copy, run_cli, monkeypatch):
     assert seen == 2 * ([16] * 2 * epoch + [32] * epoch)
 
 
+def test_mirror_images_of_clean_pictures_only(smoke_copy, run_cli):
+    """View 0 as with mirror images everywhere, the augmented view as with none."""
+
+    def answers(flip: str | None) -> torch.Tensor:
+        if flip is not None:
+            assert run_cli((*smoke_copy.argv, "--set", f"export.flip={flip}"), smoke_copy.root)[0] == 0
+        return load_tensors(smoke_copy.run.member_log_probs(0))[0]["training"]
+
+    everywhere, clean, nowhere = answers(None), answers("clean"), answers("false")
+    assert torch.equal(clean, torch.stack([everywhere[0], nowhere[1]]))
+    assert not torch.equal(everywhere[0], nowhere[0])
+    assert not torch.equal(everywhere[1], nowhere[1])
+
+
 def test_a_network_of_whitened_patches_looks_at_the_contest_first(smoke_copy, run_cli):
     run, short = smoke_copy.run, 'teach.members=[{network="short-resnet", options={widths=[4, 4, 4, 4]}}]'
     assert run_cli((*smoke_copy.argv, "--set", short), smoke_copy.root)[0] == 0
