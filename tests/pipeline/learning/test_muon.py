@@ -1,9 +1,10 @@
 """Muon against torch.optim.Muon, which takes matrices, and what it leaves to AdamW."""
 
+import pytest
 import torch
 from torch import nn
 
-from pipeline.learning.muon import Muon, orthogonalised
+from pipeline.learning.muon import COEFFICIENTS, ITERATIONS, Muon, orthogonalised
 from pipeline.learning.train_step import build_optimizer
 from pipeline.settings import TrainingSettings
 
@@ -19,6 +20,25 @@ def test_singular_values_come_near_one():
         values = torch.linalg.svdvals(found)
         assert float(values.min()) > 0.6
         assert float(values.max()) < 1.3
+
+
+def newton_schulz(matrix: torch.Tensor) -> torch.Tensor:
+    """The iterations as Jordan et al. write them down, each with the whole matrix, in float64."""
+    a, b, c = COEFFICIENTS
+    x = matrix.double() / matrix.double().norm()
+    for _ in range(ITERATIONS):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return x
+
+
+@pytest.mark.parametrize("shape", [(8, 40), (24, 24), (40, 8)])
+@pytest.mark.parametrize("smallest", [1.0, 1e-2, 1e-6, 0.0])
+def test_products_of_the_shorter_side_give_what_those_of_the_whole_matrix_do(shape, smallest):
+    u, values, v = torch.linalg.svd(random(*shape), full_matrices=False)
+    matrix = u @ torch.diag(torch.linspace(1.0, smallest, len(values))) @ v
+    expected = newton_schulz(matrix)
+    assert float((orthogonalised(matrix) - expected).abs().max()) < 2e-3 * float(expected.abs().max())
 
 
 def test_a_filter_of_one_pixel_learns_like_a_matrix():
