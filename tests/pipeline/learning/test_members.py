@@ -15,7 +15,13 @@ from pipeline.data.tensor_file import load_tensors, save_tensors
 from pipeline.errors import MachineError, RequestError
 from pipeline.learning import training
 from pipeline.learning.device import Device
-from pipeline.learning.members import build_member, load_member, member_normalisation, supplied_member
+from pipeline.learning.members import (
+    answering_member,
+    build_member,
+    load_member,
+    member_normalisation,
+    supplied_member,
+)
 from pipeline.request import Job, Request
 from pipeline.run_folder import RunFolder
 from pipeline.settings import MemberSettings, Settings
@@ -122,6 +128,8 @@ def test_a_member_looks_at_pictures_at_the_size_that_it_learned_last(tmp_path):
     smaller = torch.nn.functional.interpolate(images, (16, 16), mode="bilinear", antialias=True)
     assert torch.equal(half(images), full(smaller))
     assert not torch.allclose(half(images), full(images))
+    supplied = row(sizes=(32, 16), weights="mine.safetensors")  # nobody knows at which size it learned
+    assert torch.equal(answering_member(half.network, supplied)(images), full(images))
 
 
 def test_a_member_that_began_with_published_weights_comes_back(tmp_path, monkeypatch):
