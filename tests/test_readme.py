@@ -136,6 +136,29 @@ def test_studies_are_those_of_their_tables(table: Path) -> None:
         assert study_row(group) in README
 
 
+FAMILIES = ROOT / "submissions" / "food11-families"
+
+
+def rows_of(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_families_are_those_of_their_table() -> None:
+    members = rows_of(FAMILIES / "members.csv")
+    for row in members:
+        numbers = (f"{int(row['parameters']):,}", row["epochs"], f"{float(row['seconds']):,.0f}")
+        cells = (row["network"], *numbers, f"{float(row['validation_accuracy']):.2%}")
+        assert f"| {' | '.join(cells)} |" in README
+    assert len({row["network"] for row in members}) >= 3
+
+
+def test_ensembles_by_size_are_those_of_their_table() -> None:
+    for row in rows_of(FAMILIES / "ensembles.csv"):
+        mean, best = (f"{float(row[name]):.2%}" for name in ("mean", "best"))
+        assert f"| {row['members']} | {row['ensembles']} | {mean} | {best} |" in README
+
+
 def test_the_frontiers_files_are_those_of_its_table() -> None:
     rows = {group[0]["point"]: group[0] for group in study_groups(FRONTIER / "frontier.csv")}
     files = {path.stem: path for path in FRONTIER.glob("*.bin")}
