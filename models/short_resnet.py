@@ -5,6 +5,7 @@ ResNet", and the DAWNBench entries after it). Pictures may come in several sizes
 """
 
 import itertools
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -56,10 +57,17 @@ class WhitenedPatches(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     @torch.no_grad()
-    def whiten(self, images_NCHW: torch.Tensor) -> None:
+    def whiten(self, batches_NCHW: Iterable[torch.Tensor]) -> None:
         """Set the filters by the patches of normalised pictures, the axes of largest variance first."""
-        patches_PD = F.unfold(images_NCHW.float(), PATCH, stride=STRIDE).transpose(1, 2).flatten(0, 1)
-        variances, axes = torch.linalg.eigh(patches_PD.T.cov(correction=0))  # ascending
+        numbers = 3 * PATCH**2
+        count, sum_D, products_DD = 0, torch.zeros(numbers).double(), torch.zeros(numbers, numbers).double()
+        for images_NCHW in batches_NCHW:
+            patches_PD = F.unfold(images_NCHW.float(), PATCH, stride=STRIDE).transpose(1, 2).flatten(0, 1)
+            count += len(patches_PD)
+            sum_D += patches_PD.sum(0)
+            products_DD += patches_PD.T @ patches_PD
+        mean_D = sum_D / count
+        variances, axes = torch.linalg.eigh(products_DD / count - mean_D.outer(mean_D))  # ascending
         whitening = (axes / (variances + LEAST_VARIANCE).sqrt()).T.flip(0)[: len(self.weight) // 2]
         self.weight.copy_(torch.cat([whitening, -whitening]).view(self.weight.shape))
 

@@ -125,6 +125,8 @@ def _explain(error: ErrorDetails) -> str:
     found = "" if isinstance(error["input"], (dict, tuple)) else f", found {error['input']!r}"
     if key.startswith("export.weights"):  # a union, which pydantic explains part by part
         return f'export.weights: expected one number per member, not below 0, or "fitted"{found}'
+    if key.startswith("export.flip"):  # likewise
+        return f'export.flip: expected true, false or "clean"{found}'
     message = error["msg"].removeprefix("Value error, ")
     return f"{key}: {message[0].lower()}{message[1:]}{found}" if key else message
 

@@ -12,6 +12,7 @@ from pipeline.read_settings import load_settings
 from pipeline.receipts import receipt_reads
 from pipeline.request import Request, load_request
 from pipeline.run_folder import RunFolder, check_name
+from pipeline.settings import Settings
 
 DEMONSTRATION_NAME = "digits"
 
@@ -44,8 +45,17 @@ def resolve(arguments: argparse.Namespace, root: Path) -> Request:
         final=arguments.final,
         study=arguments.study,
         labels=_existing(arguments.labels),
-        settings=settings,
+        settings=_with_absolute_start(settings),
     )
+
+
+def _with_absolute_start(settings: Settings) -> Settings:
+    """The settings with a path that means the same file wherever the run is resumed."""
+    distill = settings.distill
+    if not distill.start:
+        return settings
+    start = str(Path(distill.start).resolve())
+    return settings.model_copy(update={"distill": distill.model_copy(update={"start": start})})
 
 
 def budget(text: str) -> int:

@@ -91,7 +91,10 @@ def read_classes(job: Job) -> tuple[str, ...]:
 
 
 def check_budget(job: Job, classes: tuple[str, ...]) -> None:
-    """What a packed file will take is known, or nearly, before its weights are: a hopeless budget is refused here."""
+    """What a packed file will take is known, or nearly, before its weights are: a hopeless budget is refused here.
+
+    So is a file that the student cannot start from.
+    """
     from models.packed.rate_control import COARSEST
     from pipeline.student_network import bit_plan, choose_network, expected_bytes
     from pipeline.student_start import check_start

@@ -72,7 +72,8 @@ class TrainingSettings(Section):
 class TeachingSettings(TrainingSettings):
     """What a member's training needs beside that."""
 
-    # pixels; the epochs go through these sizes in equal parts, the pictures are made smaller live. Empty: as they are
+    # pixels; the epochs go through these sizes in equal parts, the pictures are made smaller live, and the member
+    # answers at the last one. Empty: as they are
     sizes: tuple[Annotated[int, Field(ge=16, le=1024)], ...] = Field(default=(), max_length=64)
 
     @model_validator(mode="after")
@@ -93,6 +94,14 @@ class MemberSettings(TeachingSettings):
     ] = {}  # of that network: width, dropout; drop_path_rate, channels, ... of timm's
     weights: str = ""  # a safetensors file: the member is supplied, and is not trained
     small_images: bool = True  # weaken the stem so that at least 4x4 features reach the pooling
+
+    @property
+    def answer_size(self) -> int | None:
+        """Pixels at which the member answers: the size that it learned last. None: as the pictures are.
+
+        Where a supplied one learned is not known.
+        """
+        return self.sizes[-1] if self.sizes and not self.weights else None
 
     @model_validator(mode="after")
     def _one_origin(self) -> "MemberSettings":
@@ -137,7 +146,7 @@ class ExportSettings(Section):
     """From members to soft labels."""
 
     # a member's answer for a picture is the mean over the picture and its mirror image; "clean": for clean pictures
-    # only, at hardly more than half the price, since augmented views are mirrored at random anyway
+    # only, (V + 1) / 2V of the price with V views, since augmented views are mirrored at random anyway
     flip: bool | Literal["clean"] = True
     # one per member, any scale; empty is uniform; fitted on validation, and uniform where that is no better than noise
     weights: tuple[NotNegative, ...] | Literal["fitted"] = ()
@@ -163,6 +172,10 @@ class DistillSettings(TrainingSettings):
     alpha: Fraction = 0.8  # share of the soft loss on labelled images (the report's best); 1.0 on unlabelled ones
     temperature: Positive = 2.0  # of teacher and student alike, with the T^2 factor of arXiv 1503.02531
     ema_decay: float = Field(default=0.998, ge=0.0, lt=1.0)
+
+    def shaping(self) -> dict[str, Any]:
+        """The settings that shape the result, as JSON values, for digests; of `start` the bytes count alone."""
+        return {name: value for name, value in super().shaping().items() if name != "start"}
 
 
 def _as_text(value: Any) -> Any:

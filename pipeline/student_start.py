@@ -1,7 +1,8 @@
 """A student that does not start at random: the packed file of an earlier one, which goes on learning.
 
-Better soft labels, another end game on the test images or a new contest of the same classes then cost a few epochs
-instead of hundreds. The file is checked before anything is done.
+With better soft labels, another end game or fewer bits it need not be learned anew. The file is checked before anything
+is done. Which images it learned from is not known beyond what its header says: whoever starts from a student of another
+validation split of the same contest claims too much.
 """
 
 from pathlib import Path
@@ -11,6 +12,7 @@ from pipeline.atomic import file_digest
 from pipeline.clean_pictures import clean_pictures
 from pipeline.data.contest_file import load_contest
 from pipeline.data.packed_file import load_packed
+from pipeline.data.soft_labels import classes_told
 from pipeline.errors import RequestError
 from pipeline.request import Job
 from pipeline.student_network import StudentNetwork
@@ -20,27 +22,37 @@ if TYPE_CHECKING:
 
 
 def check_start(job: Job, chosen: StudentNetwork) -> None:
-    """Refuse a `distill.start` that is no packed file, another network, or learned from what this run may not see."""
+    """Refuse a `distill.start` that is no packed file, another network, or learned from what is banned here.
+
+    Its own output would change as soon as it is delivered. Raises RequestError.
+    """
     start = job.settings.distill.start
     if not start:
         return
-    header = load_packed(Path(start)).header
+    if fault := _fault(job, chosen, Path(start)):
+        raise RequestError(f"distill.start: {start} {fault}")
+
+
+def _fault(job: Job, chosen: StudentNetwork, start: Path) -> str:
+    if any(start.is_relative_to(folder.resolve()) for folder in (job.run.folder, job.run.submission)):
+        return f"belongs to run {job.run.name} itself; give the new student another --name"
+    try:
+        header = load_packed(start).header
+    except RequestError as error:
+        return f"cannot be read: {error}"
+    size = job.settings.data.image_size
     if header.network != chosen.network:
         found = "-".join((header.network.family, *map(str, header.network.integers)))
-        raise RequestError(f"distill.start: {start} holds the network {found}, distill.network is {chosen.name}")
-    if header.image_size != job.settings.data.image_size:
-        size = job.settings.data.image_size
-        raise RequestError(f"distill.start: {start} is for {header.image_size} pixels, data.image_size is {size}")
+        return f"holds the network {found}, distill.network is {chosen.name}"
+    if header.image_size != size:
+        return f"is for {header.image_size} pixels, data.image_size is {size}"
     if header.classes != chosen.classes:
-        found, expected = (", ".join(classes[:3]) for classes in (header.classes, chosen.classes))
-        raise RequestError(
-            f"distill.start: {start} has {len(header.classes)} classes ({found}, ...), "
-            f"the contest has {len(chosen.classes)} ({expected}, ...)"
-        )
+        return f"has classes {classes_told(header.classes)}, the contest has {classes_told(chosen.classes)}"
     if header.final and not job.request.final:
-        raise RequestError(f"distill.start: {start} was made with --final: it knows validation; give --final here too")
+        return "was made with --final: it knows validation; give --final here too"
     if job.request.inductive and not header.inductive:
-        raise RequestError(f"distill.start: {start} has learned from test images, which --inductive bans")
+        return "has learned from test images, which --inductive bans"
+    return ""
 
 
 def start_reads(job: Job) -> dict[str, str]:
@@ -50,7 +62,10 @@ def start_reads(job: Job) -> dict[str, str]:
 
 
 def start_from_file(job: Job, network: "nn.Module") -> None:
-    """Give a fresh student the weights of `distill.start`, where there is one."""
+    """Give a fresh student the weights of `distill.start`, where there is one.
+
+    What its BatchNorm is given is measured on this contest's pictures, as this contest normalises them.
+    """
     from models.compress.unfolding import unfold_batchnorm
     from pipeline.data.batches import Normalisation
 

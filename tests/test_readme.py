@@ -154,7 +154,9 @@ def test_families_are_those_of_their_table() -> None:
 
 
 def test_ensembles_by_size_are_those_of_their_table() -> None:
-    for row in rows_of(FAMILIES / "ensembles.csv"):
+    ensembles = rows_of(FAMILIES / "ensembles.csv")
+    assert len(ensembles) == len(rows_of(FAMILIES / "members.csv"))
+    for row in ensembles:
         mean, best = (f"{float(row[name]):.2%}" for name in ("mean", "best"))
         assert f"| {row['members']} | {row['ensembles']} | {mean} | {best} |" in README
 

@@ -14,14 +14,15 @@ from torch import Tensor, nn
 def unfold_batchnorm(student: nn.Module, folded: nn.Module, batches_NCHW: Iterable[Tensor]) -> None:
     """Give `student`, which has BatchNorm, the function of `folded`, in place; it ends in eval mode.
 
-    `folded` is the same network without BatchNorm, `batches_NCHW` are normalised pictures, one batch at least. The
-    functions are equal up to rounding. A channel that is the same everywhere has a variance of 0 and stays silent.
+    `folded` is the same network without BatchNorm, `batches_NCHW` are normalised pictures, one batch at least, on the
+    CPU as both networks are. The functions are equal up to rounding. A channel that is the same everywhere has a
+    variance of 0 and stays silent.
     """
     norms = {name: module for name, module in student.named_modules() if isinstance(module, nn.BatchNorm2d)}
     found = student.load_state_dict(folded.state_dict(), strict=False)
     assert not found.unexpected_keys
     assert {key.rpartition(".")[0] for key in found.missing_keys} == set(norms)
-    moments = [_watched(norm) for norm in norms.values()]
+    moments = [_start_watching(norm) for norm in norms.values()]
     student.eval()
     for images_NCHW in batches_NCHW:
         student(images_NCHW)
@@ -50,7 +51,7 @@ class _Moments:
         return mean_C, (self.squares_C / self.count - mean_C.square()).clamp_min(0)
 
 
-def _watched(norm: nn.BatchNorm2d) -> _Moments:
+def _start_watching(norm: nn.BatchNorm2d) -> _Moments:
     """Count what goes through; so far the BatchNorm changes nothing."""
     _set(norm, torch.zeros(norm.num_features), torch.ones(norm.num_features))
     return _Moments(norm)

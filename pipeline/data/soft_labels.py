@@ -82,7 +82,9 @@ def check_soft_labels(
     the labels may have more views than that. Raises RequestError with the first difference.
     """
     if labels.classes != classes:
-        raise RequestError(f"{where}: made for classes {_short(labels.classes)}, the contest has {_short(classes)}")
+        raise RequestError(
+            f"{where}: made for classes {classes_told(labels.classes)}, the contest has {classes_told(classes)}"
+        )
     for split, split_ids in ids.items():
         if not all(split in part for part in (labels.log_probs_VNC, labels.ids, labels.view_digests)):
             raise RequestError(f"{where}: has no soft labels for {split}")
@@ -125,5 +127,6 @@ def _first_difference(found: tuple[str, ...], expected: tuple[str, ...]) -> tupl
     return f"{len(found)} ids", f"{len(expected)}"
 
 
-def _short(classes: tuple[str, ...]) -> str:
+def classes_told(classes: tuple[str, ...]) -> str:
+    """The first five classes and how many there are, for a message."""
     return f"{', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''} ({len(classes)})"

@@ -59,8 +59,8 @@ def load_member(
 
 
 def answering_member(network: nn.Module, row: MemberSettings) -> nn.Module:
-    """A member as it answers pictures of full size: at the size that it learned last, a supplied one as they come."""
-    return AtSize(network, row.sizes[-1] if row.sizes and not row.weights else None)
+    """A member as it answers pictures of full size."""
+    return AtSize(network, row.answer_size)
 
 
 class AtSize(nn.Module):

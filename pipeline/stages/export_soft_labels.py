@@ -49,7 +49,7 @@ def _digests_by_split(job: Job) -> dict[str, tuple[str, ...]]:
 
 def _export_step(job: Job, member: int) -> Step:
     reads = {"member": output_digest(job.run, f"teach-{member:02d}", job.run.member(member))} | _view_reads(job)
-    settings = {"flip": job.settings.export.flip}
+    settings = {"flip": job.settings.export.flip, "size": job.settings.teach.members[member].answer_size}
     return Step(f"export-{member:02d}", 2, reads, settings, (job.run.member_log_probs(member),))
 
 

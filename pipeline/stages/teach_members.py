@@ -77,7 +77,7 @@ def _teach_member(job: Job, device: "Device", member: int) -> None:
         network = build_member(row, facts, job.settings.data.image_size, pretrained=row.pretrained)
         notes = {"network": row.network, "parameters": sum(p.numel() for p in network.parameters())}
         say(f"member {member}: {row.network}, {notes['parameters']:,} parameters, {row.epochs} epochs on {device.name}")
-        _look_at_pictures(job, member, network, facts)
+        _whiten_patches(job, member, network, facts)
         identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
         trained = _train(job, device, member, network, facts, identity)
         _renew_statistics(job, device, member, trained.network, facts)
@@ -127,10 +127,8 @@ def _renew_statistics(job: Job, device: "Device", member: int, network: "nn.Modu
         renew_norm_statistics(answering_member(network, row), [batch.to(device.where) for batch in pictures])
 
 
-def _look_at_pictures(job: Job, member: int, network: "nn.Module", facts: ContestFacts) -> None:
-    """Set what a network takes from pictures and not from training: the filters of whitened patches."""
-    import torch
-
+def _whiten_patches(job: Job, member: int, network: "nn.Module", facts: ContestFacts) -> None:
+    """Set the filters of whitened patches, where a network has some, by clean pictures of full size."""
     from models.short_resnet import WhitenedPatches
     from pipeline.learning.members import member_normalisation
 
@@ -138,7 +136,7 @@ def _look_at_pictures(job: Job, member: int, network: "nn.Module", facts: Contes
         if isinstance(module, WhitenedPatches):
             normalisation = member_normalisation(job.settings.teach.members[member], network, facts)
             pictures = clean_pictures(job, normalisation, _rows(job, member, facts))
-            module.whiten(torch.cat(pictures))
+            module.whiten(pictures)
 
 
 def _rows(job: Job, member: int, facts: ContestFacts) -> "Tensor | None":

@@ -13,6 +13,7 @@ from models.students import build_student
 from pipeline.atomic import file_digest
 from pipeline.data.packed_file import load_packed
 from pipeline.learning.inference import predict_with_packed
+from pipeline.read_settings import load_settings
 
 CLASSES = ("0", "1", "2")
 
@@ -40,7 +41,12 @@ def test_a_student_goes_on_where_the_other_one_was(smoke_copy, run_cli, tmp_path
     np.testing.assert_allclose(new, old, atol=0.05)
     manifest = json.loads((smoke_copy.run.submission / "manifest.json").read_text())
     assert manifest["started_from"] == file_digest(start)
+    # a start of its own is what random weights would have been far from
+    assert run_cli((*smoke_copy.argv, "--set", *hardly[:2]), smoke_copy.root)[0] == 0
+    random = predict_with_packed(load_packed(smoke_copy.run.packed("fp32")), images_NHWC)
+    assert np.abs(random - old).max() > 0.5
     # the same name with other bytes is another start
+    assert run_cli((*smoke_copy.argv, "--set", *hardly), smoke_copy.root)[0] == 0
     packed_file(start)
     before = smoke_copy.receipts()
     assert run_cli((*smoke_copy.argv, "--set", *hardly), smoke_copy.root)[0] == 0
@@ -56,7 +62,7 @@ def test_a_student_goes_on_where_the_other_one_was(smoke_copy, run_cli, tmp_path
             "holds the network residual-4-1-8, distill.network is",
         ),
         ({"image_size": 32}, (), "is for 32 pixels, data.image_size is 16"),
-        ({"classes": ("0", "1", "2", "3")}, (), "has 4 classes (0, 1, 2, ...), the contest has 3 (0, 1, 2, ...)"),
+        ({"classes": ("0", "1", "2", "3")}, (), "has classes 0, 1, 2, 3 (4), the contest has 0, 1, 2 (3)"),
         ({"final": True}, (), "was made with --final: it knows validation; give --final here too"),
         ({}, ("--inductive",), "has learned from test images, which --inductive bans"),
     ],
@@ -69,6 +75,17 @@ def test_what_a_student_may_not_start_from(smoke_run, run_cli, tmp_path, facts, 
     assert err.startswith(f"error: distill.start: {start} ")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_a_run_does_not_start_from_itself(smoke_copy, run_cli):
+    start = smoke_copy.run.submission / "student.bin"
+    code, out, err = run_cli((*smoke_copy.argv, "--set", f"distill.start={start}"), smoke_copy.root)
+    assert (code, out) == (2, "")
+    assert err == f"error: distill.start: {start} belongs to run tiny itself; give the new student another --name\n"
+
+
+def test_without_a_start_nothing_about_it_shapes_the_student():
+    assert "start" not in load_settings("smoke", []).distill.shaping()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x89PNG"])

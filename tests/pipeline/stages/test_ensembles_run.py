@@ -106,7 +106,7 @@ def test_a_network_of_whitened_patches_looks_at_the_contest_first(smoke_copy, ru
     facts = load_contest(run.contest)
     pictures = torch.from_numpy(np.load(run.clean("training")))
     expected = WhitenedPatches(4)
-    expected.whiten(Normalisation(facts.mean, facts.std).apply(pictures))
+    expected.whiten([Normalisation(facts.mean, facts.std).apply(pictures)])
     found = load_tensors(run.member(0))[0]["patches.weight"]
     assert float(found.abs().max()) > 0
     torch.testing.assert_close(found, expected.weight.detach(), atol=1e-4, rtol=1e-3)
