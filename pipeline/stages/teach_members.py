@@ -118,25 +118,29 @@ def _train(
 def _renew_statistics(job: Job, device: "Device", member: int, network: "nn.Module", facts: ContestFacts) -> None:
     """Measure BatchNorm's statistics on clean pictures as they will be answered: training saw mixed, augmented ones."""
     from models.compress.norm_statistics import renew_norm_statistics
-    from pipeline.learning.members import answering_member, member_normalisation
+    from pipeline.learning.members import answering_member
 
-    row = job.settings.teach.members[member]
-    normalisation = member_normalisation(row, network, facts)
-    pictures = clean_pictures(job, normalisation, _rows(job, member, facts))
+    answering = answering_member(network, job.settings.teach.members[member])
+    pictures = _pictures_to_look_at(job, member, network, facts)
     with device.autocast():
-        renew_norm_statistics(answering_member(network, row), [batch.to(device.where) for batch in pictures])
+        renew_norm_statistics(answering, [batch.to(device.where) for batch in pictures])
 
 
 def _whiten_patches(job: Job, member: int, network: "nn.Module", facts: ContestFacts) -> None:
     """Set the filters of whitened patches, where a network has some, by clean pictures of full size."""
     from models.short_resnet import WhitenedPatches
-    from pipeline.learning.members import member_normalisation
 
     for module in network.modules():
         if isinstance(module, WhitenedPatches):
-            normalisation = member_normalisation(job.settings.teach.members[member], network, facts)
-            pictures = clean_pictures(job, normalisation, _rows(job, member, facts))
-            module.whiten(pictures)
+            module.whiten(_pictures_to_look_at(job, member, network, facts))
+
+
+def _pictures_to_look_at(job: Job, member: int, network: "nn.Module", facts: ContestFacts) -> "list[Tensor]":
+    """Clean pictures of full size in batches, of those that the member learns from, normalised as it expects them."""
+    from pipeline.learning.members import member_normalisation
+
+    normalisation = member_normalisation(job.settings.teach.members[member], network, facts)
+    return clean_pictures(job, normalisation, _rows(job, member, facts))
 
 
 def _rows(job: Job, member: int, facts: ContestFacts) -> "Tensor | None":
