@@ -33,6 +33,8 @@ def resolve(arguments: argparse.Namespace, root: Path) -> Request:
         data = _write_digits(run)
     if not data.exists():
         raise RequestError(f"--data {data} does not exist; expected a contest's folder or zip")
+    if arguments.inductive and settings.distill.focus == "testing":
+        raise RequestError('distill.focus: found "testing", which --inductive bans; expected "unseen"')
     if recorded:
         _refuse_another_kind(run, recorded.study, arguments.study)
         _refuse_another_contest(run, Path(recorded.data), data)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pipeline.data.batches import Normalisation, TrainingSet
+    from pipeline.data.epoch_order import EndGame
     from pipeline.data.soft_labels import SoftLabels
     from pipeline.learning.device import Device
     from pipeline.learning.training import EpochReport, Trained
@@ -61,7 +62,8 @@ def train_student(job: Job, device: "Device", network: "nn.Module", own: Student
         line = {"stage": own.stage, "epoch": report.epoch, "loss": report.loss}
         looked_at = validates_after(report.epoch, own.settings.epochs)
         found = _validate(job, device, report.network, normalisation, facts, labels) if looked_at else {}
-        shown = "".join(f", {name.replace('_', ' ')} {value:.2%}" for name, value in found.items())
+        shares = {name: value for name, value in found.items() if not name.endswith("divergence")}
+        shown = "".join(f", {name.replace('_', ' ')} {value:.2%}" for name, value in shares.items())
         line |= found
         line |= {"learning_rate": report.learning_rate, "seconds": round(report.seconds, 3)}
         append_line(job.run.metrics, line)
@@ -82,8 +84,27 @@ def _training_set(job: Job, facts: ContestFacts, labels: "SoftLabels", normalisa
     hard_labels_N = torch.tensor([label for split in splits for label in facts.labels[split]])
     soft_VNC = torch.cat([labels.log_probs_VNC[split][:count] for split in splits], dim=1)
     return TrainingSet(
-        views, hard_labels_N, soft_VNC, len(facts.classes), normalisation, job.settings.distill.temperature
+        views,
+        hard_labels_N,
+        soft_VNC,
+        len(facts.classes),
+        normalisation,
+        job.settings.distill.temperature,
+        end_game=_end_game(job, facts),
     )
+
+
+def _end_game(job: Job, facts: ContestFacts) -> "EndGame | None":
+    """With the focus on them, the test images have the last epochs for themselves: they come last in the set."""
+    import torch
+
+    from pipeline.data.epoch_order import EndGame
+
+    distill = job.settings.distill
+    if distill.focus == "unseen":
+        return None
+    others = sum(len(facts.ids[split]) for split in job.request.labelled_splits)
+    return EndGame(torch.arange(others, others + len(facts.ids["testing"])), distill.focus_part)
 
 
 def _validate(
@@ -94,14 +115,15 @@ def _validate(
     facts: ContestFacts,
     labels: "SoftLabels",
 ) -> dict[str, float]:
-    """Validation accuracy and agreement with the ensemble there; under --final, agreement on the test images alone."""
-    from pipeline.learning.inference import accuracy, agreement, predict_log_probs
+    """Validation accuracy and fidelity to the ensemble there; under --final, fidelity on the test images alone."""
+    from pipeline.learning.inference import accuracy, agreement, divergence, predict_log_probs
 
     split = "testing" if job.request.final else "validation"
     images_NHWC = np.load(job.run.clean(split), mmap_mode="r")
     log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device)
-    agreed = agreement(log_probs_NC, labels.log_probs_VNC[split][0].float().numpy())
+    ensemble_NC = labels.log_probs_VNC[split][0].float().numpy()
+    measures = {"agreement": agreement, "divergence": divergence}
+    found = {f"{split}_{name}": measure(log_probs_NC, ensemble_NC) for name, measure in measures.items()}
     if job.request.final:
-        return {"testing_agreement": agreed}
-    right = accuracy(log_probs_NC, np.array(facts.labels["validation"]))
-    return {"validation_accuracy": right, "validation_agreement": agreed}
+        return found
+    return {"validation_accuracy": accuracy(log_probs_NC, np.array(facts.labels["validation"]))} | found

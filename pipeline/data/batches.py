@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline.data.epoch_order import EndGame, shuffled, shuffled_rounds
 from pipeline.data.jitter import jitter, resized
 from pipeline.data.view_reader import ViewReader
 from pipeline.settings import TrainingSettings
@@ -75,6 +76,7 @@ class TrainingSet:
     temperature: float = 1.0
     sizes: Sequence[int] = ()  # pixels, which the epochs go through; empty: as the views are
     rows_N: Tensor | None = None  # int64, the images that are learned from; None: all
+    end_game: EndGame | None = None
 
     @property
     def images(self) -> int:
@@ -108,7 +110,8 @@ class EpochBatches:
         self.set, self.settings, self.seed, self.device = training_set, settings, seed, device
         self.steps = training_set.steps_per_epoch(settings.batch_size)
         self._hard_NC = _one_hot(training_set.hard_labels_N, training_set.classes, settings.label_smoothing).to(device)
-        self._rows_N = None if training_set.rows_N is None else training_set.rows_N.to(device)
+        self._rows_N = _on(device, training_set.rows_N)
+        self._last_rows_N = _on(device, training_set.end_game.rows_N if training_set.end_game else None)
         self._reader = ViewReader(training_set.views, device)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
@@ -116,8 +119,7 @@ class EpochBatches:
         generator = torch.Generator(self.device).manual_seed(epoch_seed(self.seed, epoch))
         mixing = np.random.default_rng([self.seed, epoch, 1])
         images_NHWC, soft_NC = self._view(epoch)
-        order_N = torch.randperm(self.set.images, generator=generator, device=self.device)
-        order_N = order_N if self._rows_N is None else self._rows_N[order_N]
+        order_N = self._order(epoch, generator)
         count = min(self.settings.batch_size, self.set.images)
         size = size_at(epoch, epochs=self.settings.epochs, sizes=self.set.sizes)
         for step in range(self.steps):
@@ -131,6 +133,14 @@ class EpochBatches:
     def close(self) -> None:
         """Stop reading ahead."""
         self._reader.close()
+
+    def _order(self, epoch: int, generator: torch.Generator) -> Tensor:
+        """The images that the epoch learns from, in order, int64."""
+        end_game = self.set.end_game
+        if end_game and self._last_rows_N is not None and end_game.includes(epoch, self.settings.epochs):
+            return shuffled_rounds(self._last_rows_N, self.set.images, generator)
+        order_N = shuffled(self.set.images, generator)
+        return order_N if self._rows_N is None else self._rows_N[order_N]
 
     def _view(self, epoch: int) -> tuple[Tensor, Tensor | None]:
         """The epoch's images and soft labels on the device; starts to read the next epoch's view meanwhile."""
@@ -173,6 +183,10 @@ def _box(share: float, height: int, width: int, random: np.random.Generator) -> 
         centre = random.uniform(0, length)
         sides.append(slice(round(max(0.0, centre - half)), round(min(float(length), centre + half))))
     return sides[0], sides[1]
+
+
+def _on(device: torch.device, rows_N: Tensor | None) -> Tensor | None:
+    return None if rows_N is None else rows_N.to(device)
 
 
 def _one_hot(labels_N: Tensor, classes: int, smoothing: float) -> Tensor:

@@ -47,6 +47,14 @@ def agreement(log_probs_NC: np.ndarray, others_NC: np.ndarray) -> float:
     return accuracy(log_probs_NC, others_NC.argmax(1))
 
 
+def divergence(log_probs_NC: np.ndarray, others_NC: np.ndarray) -> float:
+    """KL divergence of our answers from the others', nats per image: what is lost by taking ours for theirs."""
+    others_NC = others_NC.astype(np.float64)
+    probs_NC = np.exp(others_NC)
+    missing_NC = np.subtract(others_NC, log_probs_NC, out=np.zeros_like(probs_NC), where=probs_NC > 0)
+    return float((probs_NC * missing_NC).sum(1).mean())
+
+
 def _batches(images_NHWC: np.ndarray) -> list[np.ndarray]:
     return [images_NHWC[i : i + IMAGES_PER_BATCH] for i in range(0, len(images_NHWC), IMAGES_PER_BATCH)]
 

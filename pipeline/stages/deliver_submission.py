@@ -74,12 +74,14 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
     request, packed_bytes = job.request, (job.run.submission / "student.bin").stat().st_size
     report = json.loads(job.run.pack_report.read_text())
     distilled, predicted = read_notes(job.run, "distill"), read_notes(job.run, "predict")
+    testing = predicted["fidelity"]["testing"]
     settings, teacher = request.settings.model_dump(mode="json"), _teacher(job)
     facts = load_contest(job.run.contest)
     return {
         "name": request.name,
         "contest": facts.name,
         "protocol": request.protocol,
+        "focus": request.settings.distill.focus,
         "seeds": {
             "student": request.settings.distill.seed,
             "members": [member["seed"] for member in teacher["members"]],
@@ -95,7 +97,8 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
         "accuracy": _accuracy(job, report, precision),
         "precisions": report["measured"],
         "teacher": teacher,
-        "agreement": {"split": "testing", "value": predicted["testing_agreement"], "images": predicted["images"]},
+        "agreement": {"split": "testing", "value": testing["agreement"], "images": testing["images"]},
+        "fidelity": predicted["fidelity"],  # to the ensemble, by split; divergence in nats per image
         "stage_seconds": {stage: _seconds(job, stage) for stage in STAGES},
         "device": distilled["device"],
         "versions": {library: _version(library) for library in LIBRARIES},

@@ -1,6 +1,6 @@
 """Pack: the student as bytes at every precision, measured from the decoded file, and the choice of the one to ship.
 
-Reads: student, quantised student, soft labels (for the agreement). Writes: packed/<precision>.bin, packed/pack.json.
+Reads: student, quantised student, soft labels (for the fidelity). Writes: packed/<precision>.bin, packed/pack.json.
 """
 
 import json
@@ -38,7 +38,7 @@ def pack_student(job: Job) -> str:
     settings |= {"inductive": job.request.inductive, "network": chosen.name}
     settings |= {"levels": bit_plan(job.settings, chosen)}
     writes = (job.run.pack_report, *(job.run.packed(precision) for precision in _offered()))
-    run_step(job.run, Step("pack", 4, reads, settings, writes), lambda: _pack(job, chosen), full_check=job.full_check)
+    run_step(job.run, Step("pack", 5, reads, settings, writes), lambda: _pack(job, chosen), full_check=job.full_check)
     return json.loads(job.run.pack_report.read_text())["chosen"]
 
 
@@ -119,10 +119,10 @@ def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterato
 
 
 def _measure(job: Job, facts: ContestFacts, precision: str) -> dict[str, Any]:
-    """Bytes on disk, and accuracy and agreement of the file as it decodes; no validation figure under --final."""
+    """Bytes on disk, and accuracy and fidelity of the file as it decodes; no validation figure under --final."""
     from models.packed.student_file import unpack_student
     from pipeline.data.soft_labels import load_soft_labels
-    from pipeline.learning.inference import accuracy, agreement, predict_with_packed
+    from pipeline.learning.inference import accuracy, agreement, divergence, predict_with_packed
 
     path = job.run.packed(precision)
     found: dict[str, Any] = {"precision": precision, "packed_bytes": path.stat().st_size}
@@ -132,7 +132,8 @@ def _measure(job: Job, facts: ContestFacts, precision: str) -> dict[str, Any]:
     log_probs_NC = predict_with_packed(unpack_student(path.read_bytes()), images_NHWC)
     ensemble_NC = load_soft_labels(job.run.soft_labels).log_probs_VNC["validation"][0].float().numpy()
     found["validation_accuracy"] = accuracy(log_probs_NC, np.array(facts.labels["validation"]))
-    return found | {"validation_agreement": agreement(log_probs_NC, ensemble_NC)}
+    found["validation_agreement"] = agreement(log_probs_NC, ensemble_NC)
+    return found | {"validation_divergence": divergence(log_probs_NC, ensemble_NC)}
 
 
 def _line(measured: dict[str, Any]) -> str:

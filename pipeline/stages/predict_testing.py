@@ -1,7 +1,8 @@
 """Predict: class predictions for the test images, from the packed file alone.
 
-In a run: reads the packed file and the decoded test images, writes predictions.csv and, for comparison, the ensemble's
-teacher_predictions.csv. As a command of its own: reads a packed file and any folder or zip with test images.
+In a run: reads the packed file, the decoded images and the soft labels, writes predictions.csv and, for comparison, the
+ensemble's teacher_predictions.csv, and measures on every split how nearly both answer alike. As a command of its own:
+reads a packed file and any folder or zip with test images.
 """
 
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.data.submission import write_submission
 from pipeline.errors import RequestError
 from pipeline.receipts import Step, output_digest, run_step
 from pipeline.request import Job
+from pipeline.run_folder import SPLITS
 
 
 def predict_testing(job: Job, precision: str) -> None:
@@ -27,11 +29,11 @@ def predict_testing(job: Job, precision: str) -> None:
     reads = {
         "packed file": output_digest(job.run, "pack", packed),
         "contest": output_digest(job.run, "prepare-decode", job.run.contest),
-        "testing": output_digest(job.run, "prepare-decode", job.run.clean("testing")),
         "soft labels": output_digest(job.run, "export-soft-labels", job.run.soft_labels),
     }
+    reads |= {split: output_digest(job.run, "prepare-decode", job.run.clean(split)) for split in SPLITS}
     writes = (job.run.predictions, job.run.teacher_predictions)
-    step = Step("predict", 1, reads, {}, writes)
+    step = Step("predict", 2, reads, {"final": job.request.final}, writes)
     run_step(job.run, step, lambda: _predict_run(job, packed), full_check=job.full_check)
 
 
@@ -66,14 +68,25 @@ def _check_out(out: Path) -> None:
 
 def _predict_run(job: Job, packed_file: Path) -> dict[str, Any]:
     from pipeline.data.soft_labels import load_soft_labels
-    from pipeline.learning.inference import agreement, predict_with_packed
+    from pipeline.learning.inference import predict_with_packed
 
-    facts = load_contest(job.run.contest)
-    images_NHWC = np.load(job.run.clean("testing"), mmap_mode="r")
-    log_probs_NC = predict_with_packed(load_packed(packed_file), images_NHWC)
-    ensemble_NC = load_soft_labels(job.run.soft_labels).log_probs_VNC["testing"][0].float().numpy()
-    write_submission(job.run.predictions, facts.submission, log_probs_NC)
-    write_submission(job.run.teacher_predictions, facts.submission, ensemble_NC)
-    agreed = agreement(log_probs_NC, ensemble_NC)
-    say(f"predict: {len(images_NHWC)} test images, student and ensemble agree on {agreed:.2%}")
-    return {"testing_agreement": agreed, "images": len(images_NHWC)}
+    packed, labels = load_packed(packed_file), load_soft_labels(job.run.soft_labels)
+    # with --final nothing is claimed of validation
+    splits = [split for split in SPLITS if not (job.request.final and split == "validation")]
+    ours = {split: predict_with_packed(packed, np.load(job.run.clean(split), mmap_mode="r")) for split in splits}
+    ensemble = {split: labels.log_probs_VNC[split][0].float().numpy() for split in splits}
+    submission = load_contest(job.run.contest).submission
+    write_submission(job.run.predictions, submission, ours["testing"])
+    write_submission(job.run.teacher_predictions, submission, ensemble["testing"])
+    fidelity = {split: _fidelity(ours[split], ensemble[split]) for split in splits}
+    images, agreed = fidelity["testing"]["images"], fidelity["testing"]["agreement"]
+    say(f"predict: {images} test images, student and ensemble agree on {agreed:.2%}")
+    return {"fidelity": fidelity}
+
+
+def _fidelity(log_probs_NC: np.ndarray, ensemble_NC: np.ndarray) -> dict[str, Any]:
+    """How nearly the student answers as the ensemble does: a fraction, and nats per image."""
+    from pipeline.learning.inference import agreement, divergence
+
+    found = {"agreement": agreement(log_probs_NC, ensemble_NC), "divergence": divergence(log_probs_NC, ensemble_NC)}
+    return found | {"images": len(log_probs_NC)}

@@ -61,6 +61,7 @@ def _row(point: Point, job: Job, measured: dict[str, Any]) -> dict[str, Any]:
         "predicted_bytes": expected_bytes(job.settings, chosen, precision),
         "validation_accuracy": round(measured["validation_accuracy"], 6),
         "validation_agreement": round(measured["validation_agreement"], 6),
+        "validation_divergence": round(measured["validation_divergence"], 6),
         "protocol": job.request.protocol,
         "precision": precision,
         "bits": job.settings.quantise.bits if precision == "low-bit" else "",

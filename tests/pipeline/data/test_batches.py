@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.data.batches import (
     soften,
     view_of_epoch,
 )
+from pipeline.data.epoch_order import EndGame
 from pipeline.settings import TrainingSettings
 
 AS_THEY_ARE = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -105,6 +107,18 @@ def test_every_image_once_per_epoch_with_its_own_labels(tmp_path):
                     assert hard.tolist() == [float(LABELS[i] == c) for c in range(CLASSES)]
                     assert torch.equal(soft, soft_NC[i])
     assert len(set(map(tuple, orders))) == 6
+
+
+def test_the_last_epochs_learn_from_the_images_of_the_end_game_alone(tmp_path):
+    a_set = replace(training_set(tmp_path), end_game=EndGame(torch.tensor([3, 7, 11, 5]), part=0.5))
+    with opened(a_set, epochs=4) as batches:
+        epochs = [list(batches.epoch(epoch)) for epoch in range(4)]
+    seen = [images_seen(of_epoch) for of_epoch in epochs]
+    assert sorted(seen[0]) == sorted(seen[1]) == list(range(12))
+    assert sorted(seen[2]) == sorted(seen[3]) == sorted([3, 5, 7, 11] * 3)  # as many steps as before
+    for batch in epochs[2]:
+        for i, hard in zip(images_seen([batch]), batch.hard_probs_BC, strict=True):
+            assert hard.sum() == (LABELS[i] >= 0)
 
 
 def test_a_remainder_is_left_out_of_the_epoch(tmp_path):

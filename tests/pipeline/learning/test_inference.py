@@ -14,7 +14,13 @@ from models.students import build_student
 from pipeline.data.batches import Normalisation
 from pipeline.learning import inference
 from pipeline.learning.device import Device
-from pipeline.learning.inference import accuracy, agreement, predict_log_probs, predict_with_packed
+from pipeline.learning.inference import (
+    accuracy,
+    agreement,
+    divergence,
+    predict_log_probs,
+    predict_with_packed,
+)
 
 CPU = Device(torch.device("cpu"), torch.float32, "cpu")
 AS_THEY_ARE = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -93,6 +99,19 @@ def test_accuracy_and_agreement_by_hand():
     assert accuracy(ours, np.array([1, 1, 0, 2])) == 0.0
     assert agreement(ours, theirs) == 0.5
     assert agreement(ours, ours) == 1.0
+
+
+def test_divergence_by_hand():
+    # 0.5 ln(0.5 / 0.25) + 0.5 ln(0.5 / 0.75), and nothing where both say the same
+    ours, theirs = (np.log(np.array(rows, np.float32)) for rows in ([[0.25, 0.75]] * 2, [[0.5, 0.5], [0.25, 0.75]]))
+    assert divergence(ours, theirs) == pytest.approx(0.25 * np.log(4 / 3), abs=1e-7)
+    assert divergence(theirs, theirs) == 0.0
+
+
+def test_divergence_of_answers_that_are_certain():
+    impossible = np.array([[0.0, -np.inf]], np.float16)  # what float16 makes of a probability that is too small
+    assert divergence(np.log(np.array([[0.5, 0.5]], np.float32)), impossible) == pytest.approx(np.log(2))
+    assert divergence(np.array([[0.0, -np.inf]], np.float32), impossible) == 0.0
 
 
 def test_the_packed_file_answers_as_its_decoded_network():

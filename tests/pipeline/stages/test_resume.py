@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.atomic import file_digest
+from pipeline.data.batches import Batch, EpochBatches
 from pipeline.data.soft_labels import load_soft_labels
 from pipeline.learning import training
 
@@ -117,6 +118,32 @@ def test_inductive_keeps_the_test_images_out(smoke_copy, run_cli: RunCli):
     assert manifest["accuracy"][0]["protocol"] == "inductive"
 
 
+def test_a_focus_on_testing_gives_the_test_images_the_last_epochs(smoke_copy, run_cli: RunCli, monkeypatch):
+    labelled, epoch_of = [], EpochBatches.epoch
+
+    def spied(batches: EpochBatches, epoch: int) -> Iterator[Batch]:
+        of_epoch = list(epoch_of(batches, epoch))
+        labelled.append(any(batch.hard_probs_BC.any() for batch in of_epoch))
+        return iter(of_epoch)
+
+    monkeypatch.setattr(EpochBatches, "epoch", spied)
+    done, _ = rerun(smoke_copy, run_cli, "--set", "distill.focus=testing", "distill.focus_part=0.4")
+    assert done == LATE - {"export-soft-labels"}
+    assert labelled == [True, True, False, True, False]  # 3 epochs, then 2 with low-bit weights
+    assert manifest_of(smoke_copy)["focus"] == "testing"
+
+
+def test_how_long_a_focus_that_is_not_set_would_last_redoes_nothing(smoke_copy, run_cli: RunCli):
+    assert rerun(smoke_copy, run_cli, "--set", "distill.focus_part=0.4")[0] == {"deliver"}
+
+
+def test_a_focus_on_testing_is_not_inductive(smoke_copy, run_cli: RunCli):
+    argv = [*smoke_copy.argv, "--inductive", "--set", "distill.focus=testing"]
+    expected = 'distill.focus: found "testing", which --inductive bans; expected "unseen"'
+    code, _, err = run_cli(argv, smoke_copy.root)
+    assert (code, err) == (2, f"error: {expected}\n")
+
+
 def test_final_trains_on_validation_and_claims_nothing(smoke_copy, run_cli: RunCli):
     done, out = rerun(smoke_copy, run_cli, "--final")
     assert done >= {"prepare-teacher-validation-001", "prepare-student-validation-001", "teach-00", "teach-01"} | LATE
@@ -128,6 +155,7 @@ def test_final_trains_on_validation_and_claims_nothing(smoke_copy, run_cli: RunC
     assert "validation_accuracy" not in json.dumps(manifest["precisions"])
     assert "validation " not in out.partition("delivered in")[2]
     assert manifest["agreement"]["images"] == 12
+    assert list(manifest["fidelity"]) == ["training", "testing"]
     assert load_soft_labels(smoke_copy.run.soft_labels).log_probs_VNC["validation"].shape[0] == 2
     for step, bank in (("teach-00", "teacher"), ("distill", "student")):
         assert f"{bank} view 1 of validation" in json.loads(smoke_copy.run.receipt(step).read_text())["reads"]

@@ -104,7 +104,7 @@ def test_manifest_accuracy_is_that_of_the_delivered_file(manifest: dict[str, Any
 
 def test_manifest_of_where_it_came_from(smoke_run, manifest: dict[str, Any]):
     assert (manifest["name"], manifest["contest"], manifest["preset"]) == ("tiny", "tiny", "smoke")
-    assert manifest["protocol"] == "transductive"
+    assert (manifest["protocol"], manifest["focus"]) == ("transductive", "unseen")
     assert manifest["seeds"] == {"student": 0, "members": [1, 2]}
     assert manifest["settings"]["distill"]["batch_size"] == 4
     assert manifest["settings_sha256"] == value_digest(manifest["settings"])
@@ -140,6 +140,11 @@ def test_manifest_agreement_is_that_of_the_two_csvs(manifest: dict[str, Any], sm
     student, teacher = (read_csv(folder / f"{who}predictions.csv")[1:] for who in ("", "teacher_"))
     equal = [one == other for one, other in zip(student, teacher, strict=True)]
     assert manifest["agreement"] == {"split": "testing", "value": sum(equal) / 12, "images": 12}
+    found = manifest["fidelity"]
+    assert found["testing"]["agreement"] == sum(equal) / 12
+    assert {split: row["images"] for split, row in found.items()} == {"training": 42, "validation": 12, "testing": 12}
+    shipped = next(row for row in manifest["precisions"] if row["precision"] == manifest["precision"])
+    assert all(found["validation"][name] == shipped[f"validation_{name}"] for name in ("agreement", "divergence"))
 
 
 @pytest.mark.parametrize("name", ["predictions.csv", "teacher_predictions.csv"])

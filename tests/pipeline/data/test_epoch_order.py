@@ -1,0 +1,36 @@
+"""The order of an epoch, and the last epochs that some of the images have for themselves."""
+
+import pytest
+import torch
+
+from pipeline.data.epoch_order import EndGame, shuffled_rounds
+
+
+@pytest.mark.parametrize(
+    ("part", "epochs", "expected"),
+    [(0.0, 5, []), (0.4, 5, [3, 4]), (1.0, 3, [0, 1, 2]), (0.3, 10, [7, 8, 9]), (0.3, 1, [])],
+)
+def test_the_end_game_is_the_last_part(part: float, epochs: int, expected: list[int]):
+    end_game = EndGame(torch.arange(3), part)
+    assert [epoch for epoch in range(epochs) if end_game.includes(epoch, epochs)] == expected
+
+
+def test_every_row_comes_before_any_comes_again():
+    rows = torch.tensor([4, 7, 9])
+    order = shuffled_rounds(rows, 8, torch.Generator().manual_seed(0)).tolist()
+    assert len(order) == 8
+    assert sorted(order[:3]) == sorted(order[3:6]) == [4, 7, 9]
+    assert len(set(order[6:])) == 2
+
+
+def test_each_round_has_an_order_of_its_own():
+    order = shuffled_rounds(torch.arange(50), 150, torch.Generator().manual_seed(0)).view(3, 50)
+    assert len({tuple(one.tolist()) for one in order}) == 3
+
+
+def test_fewer_rows_than_an_epoch_has_and_more():
+    rows = torch.arange(10, 20)
+    assert shuffled_rounds(rows, 4, torch.Generator().manual_seed(0)).unique().numel() == 4
+    first, again, other = (shuffled_rounds(rows, 25, torch.Generator().manual_seed(s)).tolist() for s in (1, 1, 2))
+    assert first == again
+    assert first != other
