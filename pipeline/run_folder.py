@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.errors import RequestError
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-STUDENT_STEPS = ("distill", "quantise", "pack")
+STUDENT_STEPS = ("distill", "quantise", "pack", "predict")
 SPLITS = ("training", "validation", "testing")
 
 
@@ -105,12 +105,12 @@ class RunFolder:
     @property
     def predictions(self) -> Path:
         """The packed student's CSV."""
-        return self.folder / "predictions.csv"
+        return self.student_folder / "predictions.csv"
 
     @property
     def teacher_predictions(self) -> Path:
         """The ensemble's CSV."""
-        return self.folder / "teacher_predictions.csv"
+        return self.student_folder / "teacher_predictions.csv"
 
     def receipt(self, step: str) -> Path:
         """The proof that a step finished."""

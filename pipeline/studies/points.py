@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.receipts import read_notes
 from pipeline.request import Job
-from pipeline.run_folder import STUDENT_STEPS
 from pipeline.settings import Settings
 from pipeline.student_network import expected_bytes, student_network
 
@@ -25,6 +24,7 @@ class Point:
     seed: int
     precisions: tuple[str, ...]  # the files that are of interest
     changes: Mapping[str, Mapping[str, Any]]
+    inductive: bool = False  # also where the study is not
 
     def job(self, study: Job) -> Job:
         """The study's job with this student's settings and files."""
@@ -32,9 +32,15 @@ class Point:
         for section, values in self.changes.items():
             settings[section] |= dict(values)
         settings["distill"]["seed"] = self.seed
-        run = dataclasses.replace(study.run, point=f"{self.name}-seed{self.seed}")
+        run = dataclasses.replace(study.run, point=point_folder(self.name, self.seed))
         changed = {"settings": Settings.model_validate(settings), "budget_bytes": self.budget_bytes}
+        changed["inductive"] = study.request.inductive or self.inductive
         return Job(run, study.request.model_copy(update=changed), study.full_check)
+
+
+def point_folder(name: str, seed: int) -> str:
+    """What the folder of a point's student is called."""
+    return f"{name}-seed{seed}"
 
 
 def train_point(point: Point, study: Job, device: "Device") -> list[dict[str, Any]]:
@@ -68,5 +74,5 @@ def _row(point: Point, job: Job, measured: dict[str, Any]) -> dict[str, Any]:
         "coarser": round(measured.get("coarser", 1.0), 4),
         "network": chosen.name,
         "parameters": read_notes(job.run, "distill")["parameters"],
-        "seconds": round(sum(read_notes(job.run, step)["seconds"] for step in STUDENT_STEPS), 1),
+        "seconds": round(sum(read_notes(job.run, step)["seconds"] for step in ("distill", "quantise", "pack")), 1),
     }

@@ -9,7 +9,7 @@ from pipeline.console import say
 from pipeline.errors import RequestError
 from pipeline.request import Job, save_request
 from pipeline.run_all import check_budget, check_members, read_classes
-from pipeline.studies import frontier, members, networks
+from pipeline.studies import frontier, members, networks, recipes
 from pipeline.studies.points import Point, train_point
 
 
@@ -20,11 +20,28 @@ class Study:
     budgets: tuple[int, ...]
     points: Callable[[Sequence[int], int], list[Point]]
     deliver: Callable[[Job, Point, Sequence[dict[str, Any]]], None]
+    lines: Callable[[Sequence[dict[str, Any]]], list[str]]  # what it says when all rows are there
+
+
+def study_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A study's rows as a table."""
+    lines = [f"{'student':28}{'network':>18}{'weights':>9}{'predicted':>10}{'bytes':>9}{'validation':>11}{'agrees':>8}"]
+    for row in rows:
+        student = f"{row['point']} {row['precision']}, seed {row['seed']}"
+        sizes = f"{row['parameters']:>9,}{row['predicted_bytes']:>10,}{row['packed_bytes']:>9,}"
+        shares = f"{row['validation_accuracy']:>11.2%}{row['validation_agreement']:>8.2%}"
+        lines.append(f"{student:28}{row['network']:>18}{sizes}{shares}")
+    return lines
+
+
+def _recipe_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    return study_lines(rows) + recipes.recipe_lines(rows)
 
 
 STUDIES = {
-    "frontier": Study(frontier.BUDGETS, frontier.frontier_points, frontier.write_frontier),
-    "networks": Study(networks.BUDGETS, networks.network_points, networks.write_networks),
+    "frontier": Study(frontier.BUDGETS, frontier.frontier_points, frontier.write_frontier, study_lines),
+    "networks": Study(networks.BUDGETS, networks.network_points, networks.write_networks, study_lines),
+    "recipes": Study(recipes.BUDGETS, recipes.recipe_points, recipes.write_recipes, _recipe_lines),
 }
 MEMBERS = "members"
 
@@ -76,20 +93,9 @@ def _run_students(name: str, job: Job, budgets: Sequence[int], seeds: int) -> No
         for point in points:
             rows += train_point(point, job, device)
             study.deliver(job, point, rows)
-    say("\n".join(study_lines(rows)))
+    say("\n".join(study.lines(rows)))
     say(f"validation figures from decoded files, {job.request.protocol}")
     say(f"in {job.run.submission}")
-
-
-def study_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """A study's rows as a table."""
-    lines = [f"{'student':28}{'network':>18}{'weights':>9}{'predicted':>10}{'bytes':>9}{'validation':>11}{'agrees':>8}"]
-    for row in rows:
-        student = f"{row['point']} {row['precision']}, seed {row['seed']}"
-        sizes = f"{row['parameters']:>9,}{row['predicted_bytes']:>10,}{row['packed_bytes']:>9,}"
-        shares = f"{row['validation_accuracy']:>11.2%}{row['validation_agreement']:>8.2%}"
-        lines.append(f"{student:28}{row['network']:>18}{sizes}{shares}")
-    return lines
 
 
 def _check(job: Job, points: Sequence[Point]) -> None:
@@ -97,4 +103,7 @@ def _check(job: Job, points: Sequence[Point]) -> None:
     check_members(job)
     classes = read_classes(job)
     for point in points:
-        check_budget(point.job(job), classes)
+        own = point.job(job)
+        if own.request.inductive and own.settings.distill.focus == "testing":
+            raise RequestError("--inductive: this study has students of both protocols; leave it out")
+        check_budget(own, classes)

@@ -1,0 +1,85 @@
+"""What a recipe is worth: one network, the same soft labels, epochs and seeds, and different ways to learn from them.
+
+Writes submissions/<name>/recipes.csv.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.receipts import read_notes
+from pipeline.request import Job
+from pipeline.settings import BUDGET_BYTES
+from pipeline.studies.points import Point, point_folder
+from pipeline.studies.tables import mean_and_error, write_table
+
+BUDGETS = (BUDGET_BYTES,)
+FEWEST_SEEDS = 3
+PRECISION = "fp16"
+# The reference solution's, as it can be told: one soft label per picture, 80 % of the loss, plain Adam, no averaging.
+# Its learning rate is that of the preset before there was another recipe.
+REPORT = {
+    "views": {"student_views": 1},
+    "distill": {
+        "alpha": 0.8,
+        "temperature": 1.0,
+        "optimizer": "adamw",
+        "learning_rate": 2e-3,
+        "weight_decay": 0.01,
+        "ema_decay": 0.0,
+        "mixup_alpha": 0.0,
+        "cutmix_alpha": 0.0,
+        "label_smoothing": 0.0,
+    },
+}
+RECIPES = {
+    "report": REPORT,
+    "unseen": {"distill": {"focus": "unseen"}},
+    "testing": {"distill": {"focus": "testing"}},
+    "inductive": {"distill": {"focus": "unseen"}},
+}
+
+
+def recipe_points(budgets: Sequence[int], seeds: int) -> list[Point]:
+    """Every recipe with every seed: the report's, the preset's with either focus, and that without test images."""
+    points = []
+    for budget, seed, name in itertools.product(budgets, range(max(seeds, FEWEST_SEEDS)), RECIPES):
+        changes = RECIPES[name] | {"pack": {"precision": PRECISION}, "quantise": {"epochs": 0}}
+        points.append(Point(name, budget, seed, (PRECISION,), changes, inductive=name == "inductive"))
+    return points
+
+
+def write_recipes(study: Job, point: Point, rows: Sequence[dict[str, Any]]) -> None:
+    """Answer every split with a point that was just trained, and bring the table up to it."""
+    from pipeline.stages.predict_testing import predict_testing
+
+    predict_testing(point.job(study), PRECISION)
+    write_table(study.run.submission / "recipes.csv", [row | _fidelity(study, row) for row in rows])
+
+
+def gain(rows: Sequence[dict[str, Any]], column: str, one: str, other: str) -> tuple[float, float]:
+    """How much more of a column recipe `one` has than `other`: mean over the seeds that both have, and its error."""
+    by_seed = {(row["point"], row["seed"]): float(row[column]) for row in rows}
+    seeds = [seed for point, seed in by_seed if point == one and (other, seed) in by_seed]
+    return mean_and_error([by_seed[one, seed] - by_seed[other, seed] for seed in seeds])
+
+
+def recipe_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """How far each recipe is from the report's, on the same validation images and with the same seeds."""
+    lines = []
+    for name in RECIPES:
+        if name != "report":
+            mean, error = gain(rows, "validation_accuracy", name, "report")
+            lines.append(
+                f"{name} against report, validation: {100 * mean:+.2f} points, standard error {100 * error:.2f}"
+            )
+    return lines
+
+
+def _fidelity(study: Job, row: dict[str, Any]) -> dict[str, float]:
+    """What was measured of a row's point: agreement with the ensemble and divergence from it, on every split."""
+    run = dataclasses.replace(study.run, point=point_folder(row["point"], row["seed"]))
+    measured = read_notes(run, "predict")["fidelity"]
+    names = itertools.product(measured, ("agreement", "divergence"))
+    return {f"{split}_{name}": round(measured[split][name], 6) for split, name in names}

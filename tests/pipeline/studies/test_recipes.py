@@ -1,0 +1,79 @@
+"""The study of recipes: gains by hand, and the whole at smoke scale."""
+
+import csv
+import json
+
+import pytest
+
+from pipeline.studies.recipes import RECIPES, gain, recipe_lines
+
+
+def test_gain_is_paired_by_seed():
+    rows = [{"point": "report", "seed": seed, "accuracy": value} for seed, value in enumerate((0.70, 0.60, 0.65))]
+    rows += [{"point": "unseen", "seed": seed, "accuracy": value} for seed, value in enumerate((0.73, 0.64))]
+    # +3 and +4 points; the third seed has no partner
+    mean, error = gain(rows, "accuracy", "unseen", "report")
+    assert mean == pytest.approx(0.035)
+    assert error == pytest.approx(0.005)
+
+
+def test_what_is_said_of_the_gains():
+    rows = [
+        {"point": name, "seed": seed, "validation_accuracy": 0.5 + 0.1 * (name == "unseen") + 0.01 * seed}
+        for name in RECIPES
+        for seed in (0, 1)
+    ]
+    assert recipe_lines(rows) == [
+        "unseen against report, validation: +10.00 points, standard error 0.00",
+        "testing against report, validation: +0.00 points, standard error 0.00",
+        "inductive against report, validation: +0.00 points, standard error 0.00",
+    ]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, smoke_run, smoke_arguments, run_cli):
+    """The root of a study of recipes, and what it said."""
+    root = tmp_path_factory.mktemp("recipes")
+    argv = ["study", "recipes", "--data", smoke_run.data, "--labels", smoke_run.run.soft_labels, "--name", "tiny"]
+    code, out, err = run_cli([*argv, "--preset", "smoke", *smoke_arguments], root)
+    assert (code, err) == (0, "")
+    return root, out
+
+
+def test_every_recipe_with_every_seed_in_one_table(study):
+    root, out = study
+    with (root / "submissions" / "tiny" / "recipes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["seed"], row["point"]) for row in rows] == [(seed, name) for seed in "012" for name in RECIPES]
+    for row in rows:
+        assert row["protocol"] == ("inductive" if row["point"] == "inductive" else "transductive")
+        assert (row["network"], row["precision"]) == ("report-student", "fp16")
+        for split in ("training", "validation", "testing"):
+            assert 0 <= float(row[f"{split}_agreement"]) <= 1
+            assert float(row[f"{split}_divergence"]) >= 0
+    assert "unseen against report, validation: " in out
+
+
+def test_recipes_differ_in_what_they_say_and_in_nothing_else(study):
+    root, _ = study
+    receipts = {
+        name: json.loads((root / "runs/tiny/points" / f"{name}-seed1" / "receipts/distill.json").read_text())
+        for name in RECIPES
+    }
+    unseen, report = receipts["unseen"], receipts["report"]
+    assert receipts["inductive"]["settings"] == unseen["settings"]
+    assert {name for name in unseen["reads"] if name not in receipts["inductive"]["reads"]} == {
+        f"student view {view} of testing" for view in (0, 1)
+    }
+    assert receipts["testing"]["reads"] == unseen["reads"]
+    assert receipts["testing"]["settings"] != unseen["settings"]
+    assert [name for name in report["reads"] if "view" in name] == [
+        f"student view 0 of {split}" for split in ("training", "testing")
+    ]
+
+
+def test_a_study_of_both_protocols_is_not_inductive(smoke_run, smoke_arguments, run_cli, tmp_path):
+    argv = ["study", "recipes", "--data", smoke_run.data, "--labels", smoke_run.run.soft_labels, "--inductive"]
+    code, out, err = run_cli([*argv, "--preset", "smoke", *smoke_arguments], tmp_path)
+    assert (code, err) == (2, "error: --inductive: this study has students of both protocols; leave it out\n")
+    assert "epoch" not in out
