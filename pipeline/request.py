@@ -10,7 +10,7 @@ from pipeline.data.cores import available_cores
 from pipeline.errors import RequestError
 from pipeline.read_settings import tuples
 from pipeline.run_folder import RunFolder
-from pipeline.settings import BUDGET_BYTES, Section, Settings
+from pipeline.settings import BUDGET_BYTES, MemberSettings, Section, Settings
 
 
 class Request(Section):
@@ -65,8 +65,21 @@ class Job:
         views, request = self.settings.views, self.request
         banks = [("student", request.student_splits, views.student_views)]
         if not request.labels:
-            banks.insert(0, ("teacher", request.labelled_splits, views.teacher_views))
+            taught = [row for row in self.settings.teach.members if not row.weights]
+            used = dict.fromkeys(self.teacher_bank(row) for row in taught)
+            banks = [(bank, request.labelled_splits, views.teacher_views) for bank in used] + banks
         return [(bank, split, view) for bank, splits, count in banks for split in splits for view in range(1, count)]
+
+    def teacher_bank(self, row: MemberSettings) -> str:
+        """The bank of views that a member learns from; each policy of the ensemble has one."""
+        own = self.settings.views.teacher_policy
+        return "teacher" if row.policy in ("", own) else f"teacher-{row.policy}"
+
+    def policy_of(self, bank: str) -> str:
+        """How the views of a bank are made."""
+        views = self.settings.views
+        own = {"student": views.student_policy, "teacher": views.teacher_policy}
+        return own.get(bank, bank.removeprefix("teacher-"))
 
     def step_names(self, stage: str) -> list[str]:
         """The steps that a stage consists of in this run."""

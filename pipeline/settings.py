@@ -94,6 +94,11 @@ class MemberSettings(TeachingSettings):
     ] = {}  # of that network: width, dropout; drop_path_rate, channels, ... of timm's
     weights: str = ""  # a safetensors file: the member is supplied, and is not trained
     small_images: bool = True  # weaken the stem so that at least 4x4 features reach the pooling
+    policy: Literal["", "teacher", "student"] = ""  # of the views that it learns from; empty: views.teacher_policy
+
+    def shaping(self) -> dict[str, Any]:
+        """The settings that shape the result, as JSON values, for digests; views have digests of their own."""
+        return {name: value for name, value in super().shaping().items() if name != "policy"}
 
     @property
     def answer_size(self) -> int | None:

@@ -71,8 +71,7 @@ def _save_facts(job: Job, contest: Contest) -> None:
 
 def _step(job: Job, stored: StoredView) -> Step:
     bank, split, _ = stored
-    views = job.settings.views
-    settings = {"policy": getattr(views, f"{bank}_policy"), "seed": views.seed, "version": POLICIES_VERSION}
+    settings = {"policy": job.policy_of(bank), "seed": job.settings.views.seed, "version": POLICIES_VERSION}
     reads = {"images": output_digest(job.run, "prepare-decode", job.run.clean(split))}
     return Step(job.run.view_step(*stored), 1, reads, settings, (job.run.view(*stored),), quick=True)
 

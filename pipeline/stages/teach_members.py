@@ -52,7 +52,7 @@ def member_step(job: Job, member: int) -> Step:
         reads["weights"] = _weights_digest(row)
     else:
         for split in job.request.labelled_splits:
-            reads |= view_digests(job.run, "teacher", split, job.settings.views.teacher_views)
+            reads |= view_digests(job.run, job.teacher_bank(row), split, job.settings.views.teacher_views)
     settings = row.shaping() | {"image_size": job.settings.data.image_size}
     if job.settings.teach.folds:
         settings |= {"folds": job.settings.teach.folds, "member": member, "fold_seed": job.settings.data.seed}
@@ -159,9 +159,8 @@ def _training_set(job: Job, member: int, facts: ContestFacts, normalisation: "No
     from pipeline.data.batches import TrainingSet
 
     row, splits = job.settings.teach.members[member], job.request.labelled_splits
-    views = [
-        [job.run.view("teacher", split, view) for split in splits] for view in range(job.settings.views.teacher_views)
-    ]
+    bank, count = job.teacher_bank(row), job.settings.views.teacher_views
+    views = [[job.run.view(bank, split, view) for split in splits] for view in range(count)]
     labels_N, rows_N = torch.tensor(labels_for_teaching(job, facts)), _rows(job, member, facts)
     return TrainingSet(views, labels_N, None, len(facts.classes), normalisation, sizes=row.sizes, rows_N=rows_N)
 

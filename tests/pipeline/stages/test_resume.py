@@ -71,6 +71,13 @@ def test_a_changed_member_is_trained_again_alone(smoke_copy, run_cli: RunCli):
     assert "export-soft-labels: what it reads changed (member 0), done again" in out
 
 
+def test_a_member_that_learns_from_other_views_is_trained_again_alone(smoke_copy, run_cli: RunCli):
+    done, _ = rerun(smoke_copy, run_cli, "--set", "teach.members.1.policy=student")
+    assert done == {"prepare-teacher-student-training-001", "teach-01", "export-01"} | LATE
+    bank = smoke_copy.run.view("teacher-student", "training", 1)
+    assert bank.read_bytes() == smoke_copy.run.view("student", "training", 1).read_bytes()
+
+
 def test_supplied_weights_are_taken_in_and_not_trained(smoke_copy, run_cli: RunCli, tmp_path: Path):
     weights = Path(shutil.copy(smoke_copy.run.member(1), tmp_path / "w.safetensors"))
     done, out = rerun(smoke_copy, run_cli, "--set", f"teach.members.1.weights={weights}")
