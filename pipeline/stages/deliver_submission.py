@@ -33,7 +33,7 @@ def deliver_submission(job: Job, precision: str) -> None:
     }
     settings = job.request.model_dump(mode="json")
     writes = tuple(run.submission / name for name in (*_sources(job, precision), "manifest.json"))
-    step = Step("deliver", 1, reads, settings, writes)
+    step = Step("deliver", 2, reads, settings, writes)
     run_step(run, step, lambda: _deliver(job, precision), full_check=job.full_check)
 
 
@@ -75,7 +75,7 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
     report = json.loads(job.run.pack_report.read_text())
     distilled, predicted = read_notes(job.run, "distill"), read_notes(job.run, "predict")
     testing = predicted["fidelity"]["testing"]
-    settings, teacher = request.settings.model_dump(mode="json"), _teacher(job)
+    settings, teacher = _settings(job), _teacher(job)
     facts = load_contest(job.run.contest)
     return {
         "name": request.name,
@@ -102,11 +102,20 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
         "stage_seconds": {stage: _seconds(job, stage) for stage in STAGES},
         "device": distilled["device"],
         "versions": {library: _version(library) for library in LIBRARIES},
-        "preset": request.preset,
+        "preset": Path(request.preset).name,
         "settings": settings,
         "settings_sha256": value_digest(settings),
         "commit": _commit(job.run.root),
     }
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    """The run's settings; of files their names alone, for whoever has them elsewhere."""
+    settings = job.settings.model_dump(mode="json")
+    settings["distill"]["start"] = Path(job.settings.distill.start).name
+    for row in settings["teach"]["members"]:
+        row["weights"] = Path(row["weights"]).name
+    return settings
 
 
 def _accuracy(job: Job, report: dict[str, Any], precision: str) -> list[dict[str, Any]]:

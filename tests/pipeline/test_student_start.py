@@ -41,6 +41,7 @@ def test_a_student_goes_on_where_the_other_one_was(smoke_copy, run_cli, tmp_path
     np.testing.assert_allclose(new, old, atol=0.05)
     manifest = json.loads((smoke_copy.run.submission / "manifest.json").read_text())
     assert manifest["started_from"] == file_digest(start)
+    assert manifest["settings"]["distill"]["start"] == "start.bin"
     # a start of its own is what random weights would have been far from
     assert run_cli((*smoke_copy.argv, "--set", *hardly[:2]), smoke_copy.root)[0] == 0
     random = predict_with_packed(load_packed(smoke_copy.run.packed("fp32")), images_NHWC)
