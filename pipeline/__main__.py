@@ -240,7 +240,7 @@ def _bench(argv: list[str], root: Path) -> int:
 
 
 def _study(argv: list[str], root: Path) -> int:
-    """Train many networks and compare them: students (frontier, networks) or the preset's members."""
+    """Train many networks and compare them: students (frontier, networks, recipes) or the preset's members."""
     from pipeline.request import Job
     from pipeline.resolve_request import budget, contest_name, resolve
     from pipeline.run_folder import RunFolder
@@ -256,7 +256,12 @@ def _study(argv: list[str], root: Path) -> int:
     parser.add_argument("--inductive", action="store_true", help="test images take no part in training")
     parser.add_argument("--budgets", metavar="BYTES", type=budget, nargs="+", default=[], help="limits to train for")
     parser.add_argument(
-        "--seeds", type=int, choices=range(1, 11), metavar="N", default=1, help="networks per point or row"
+        "--seeds",
+        type=int,
+        choices=range(1, 11),
+        metavar="N",
+        default=1,
+        help="networks per point or row, of recipes at least 3",
     )
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", nargs="+", default=[], dest="changes")
     arguments = parser.parse_args(argv)

@@ -78,7 +78,7 @@ def ensemble_weights(job: Job, log_probs_MNC: np.ndarray) -> tuple[tuple[float, 
         return wanted, {}
     labels_N = np.array(load_contest(job.run.contest).labels["validation"])
     fitted = fit_blend(log_probs_MNC, labels_N, job.settings.data.seed)
-    used = "used" if fitted.worth_it else "no more than noise, so all count alike"
+    used = "used" if fitted.worth_it else "no better beyond noise, so all count alike"
     shown = " ".join(f"{weight:.2f}" for weight in fitted.weights)
     gain = f"{fitted.loss_gain:+.4f} ({fitted.loss_gain_error:.4f}) nats, {100 * fitted.accuracy_gain:+.2f} points"
     say(f"ensemble: fitted weights {shown}, cross-validated {gain}: {used}")

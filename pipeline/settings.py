@@ -176,7 +176,7 @@ class DistillSettings(TrainingSettings):
     # what the student is for: pictures that nobody has seen, or the contest's test images, which then have the last
     # part of the epochs for themselves
     focus: Literal["unseen", "testing"] = "unseen"
-    focus_part: Fraction = 0.3
+    focus_part: float = Field(default=0.3, gt=0.0, le=1.0)
     weight_decay: NotNegative = 0.01
     alpha: Fraction = 0.8  # share of the soft loss on labelled images (the report's best); 1.0 on unlabelled ones
     temperature: Positive = 2.0  # of teacher and student alike, with the T^2 factor of arXiv 1503.02531

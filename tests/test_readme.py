@@ -14,6 +14,7 @@ from pipeline.__main__ import COMMANDS
 from pipeline.atomic import file_digest
 from pipeline.bench import run_bench
 from pipeline.read_settings import PRESETS, preset_names
+from pipeline.studies.run_study import MEMBERS, STUDIES
 from pipeline.studies.tables import mean_and_error
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -192,6 +193,8 @@ def test_what_is_delivered_is_whole(folder: Path) -> None:
 def test_every_command_of_the_program_is_in_the_readme() -> None:
     first_words = {line.split()[0] for line in COMMAND_LINES if line.split()}
     assert set(COMMANDS) <= first_words
+    studies = {words[1] for words in map(str.split, COMMAND_LINES) if words and words[0] == "study"}
+    assert studies == {*STUDIES, MEMBERS}
 
 
 def arguments_of(line: str, smoke_arguments: tuple[str, ...]) -> list[str]:
@@ -219,7 +222,7 @@ def test_every_command_of_the_readme_works(tmp_path, monkeypatch, tiny_contest, 
             code, _, err = run_cli(arguments_of(line, smoke_arguments), tmp_path)
             assert (line, code, err) == (line, 0, "")
             done.append(line)
-    assert len(done) >= 12
+    assert len(done) >= 22
     assert {path.name for path in (tmp_path / "submissions").iterdir()} >= {"digits", "food11", "mine", "retrained"}
 
 

@@ -11,11 +11,11 @@ class EndGame:
     """The last epochs of a training, which learn from some of the images alone."""
 
     rows_N: Tensor  # int64, those images
-    part: float  # of the epochs, the last ones, 0..1
+    part: float  # of the epochs, the last ones, above 0, at most 1
 
     def includes(self, epoch: int, epochs: int) -> bool:
-        """Whether an epoch, counted from 0, is one of them."""
-        return epoch >= epochs - round(self.part * epochs)
+        """Whether an epoch, counted from 0, is one of them; the last one always is."""
+        return epoch >= epochs - max(1, round(self.part * epochs))
 
 
 def shuffled(count: int, generator: torch.Generator) -> Tensor:

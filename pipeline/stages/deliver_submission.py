@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.atomic import file_digest, value_digest, write_bytes, write_json
 from pipeline.console import say
 from pipeline.data.contest_file import load_contest
-from pipeline.receipts import Step, output_digest, read_notes, run_step
+from pipeline.receipts import Step, output_digest, read_notes, receipt_reads, run_step
 from pipeline.request import Job
 from pipeline.student_network import student_network
 
@@ -145,6 +145,9 @@ def _teacher(job: Job) -> dict[str, Any]:
     exported = read_notes(job.run, "export-soft-labels")
     labels = ", ".join(Path(file).name for file in job.request.labels)
     teacher: dict[str, Any] = {"labels": labels, "ensemble": exported.get("validation_accuracy")}
+    if job.request.labels:
+        read = receipt_reads(job.run, "export-soft-labels")
+        teacher["labels_sha256"] = [read[f"labels {i}"] for i in range(len(job.request.labels))]
     if fitted := exported.get("fitted"):
         teacher |= {"fitted": fitted, "chosen_on_it": ["export.weights"]}
     if job.request.labels:
@@ -154,6 +157,8 @@ def _teacher(job: Job) -> dict[str, Any]:
         notes = read_notes(job.run, f"teach-{i:02d}")
         accuracy = read_notes(job.run, f"export-{i:02d}").get("validation_accuracy")
         facts = {"network": row.network, "seed": row.seed, "parameters": notes.get("parameters")}
+        if row.weights:
+            facts["weights_sha256"] = receipt_reads(job.run, f"teach-{i:02d}")["weights"]
         members.append(facts | {"epochs": row.epochs, "validation_accuracy": accuracy, "seconds": notes["seconds"]})
     return teacher | {"members": members}
 

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.errors import RequestError
 from pipeline.receipts import read_notes
 from pipeline.request import Job
 from pipeline.settings import BUDGET_BYTES
@@ -17,11 +18,13 @@ from pipeline.studies.tables import mean_and_error, write_table
 BUDGETS = (BUDGET_BYTES,)
 FEWEST_SEEDS = 3
 PRECISION = "fp16"
-# The reference solution's, as it can be told: one soft label per picture, 80 % of the loss, plain Adam, no averaging.
-# Its learning rate is that of the preset before there was another recipe.
+INDUCTIVE = "inductive"
+# The reference solution's, as far as it is told: one soft label per picture, 80 % of the loss, Adam, no averaging. Its
+# learning rate and weight decay are not told; these are the ones of preset `study` for AdamW.
 REPORT = {
     "views": {"student_views": 1},
     "distill": {
+        "start": "",
         "focus": "unseen",
         "alpha": 0.8,
         "temperature": 1.0,
@@ -36,19 +39,23 @@ REPORT = {
 }
 RECIPES = {
     "report": REPORT,
-    "unseen": {"distill": {"focus": "unseen"}},
-    "testing": {"distill": {"focus": "testing"}},
-    "inductive": {"distill": {"focus": "unseen"}},
+    "unseen": {"distill": {"start": "", "focus": "unseen"}},
+    "testing": {"distill": {"start": "", "focus": "testing"}},
+    INDUCTIVE: {"distill": {"start": "", "focus": "unseen"}},
 }
 
 
 def recipe_points(budgets: Sequence[int], seeds: int) -> list[Point]:
-    """Every recipe with every seed: the report's, the preset's with either focus, and that without test images."""
+    """Every recipe with every seed: the report's, the preset's with either focus, and that without test images.
+
+    All of them from random weights. Raises RequestError for several limits: the network is the same whatever the limit.
+    """
+    if len(budgets) > 1:
+        raise RequestError(f"--budgets: study recipes has one limit, found {len(budgets)}")
     points = []
     for seed, name in itertools.product(range(max(seeds, FEWEST_SEEDS)), RECIPES):
         changes = RECIPES[name] | {"pack": {"precision": PRECISION}, "quantise": {"epochs": 0}}
-        # the network is the same whatever the limit
-        points.append(Point(name, max(budgets), seed, (PRECISION,), changes, inductive=name == "inductive"))
+        points.append(Point(name, budgets[0], seed, (PRECISION,), changes, inductive=name == INDUCTIVE))
     return points
 
 
@@ -57,7 +64,12 @@ def write_recipes(study: Job, point: Point, rows: Sequence[dict[str, Any]]) -> N
     from pipeline.stages.predict_testing import predict_testing
 
     predict_testing(point.job(study), PRECISION)
-    write_table(study.run.submission / "recipes.csv", [row | _fidelity(study, row) for row in rows])
+    write_table(study.run.submission / "recipes.csv", with_fidelity(study, rows))
+
+
+def with_fidelity(study: Job, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with what was measured of them on every split: agreement with the ensemble, divergence from it."""
+    return [row | _fidelity(study, row) for row in rows]
 
 
 def gain(rows: Sequence[dict[str, Any]], column: str, one: str, other: str) -> tuple[float, float]:
@@ -67,15 +79,14 @@ def gain(rows: Sequence[dict[str, Any]], column: str, one: str, other: str) -> t
     return mean_and_error([by_seed[one, seed] - by_seed[other, seed] for seed in seeds])
 
 
-def recipe_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """How far each recipe is from the report's, on the same validation images and with the same seeds."""
+def gain_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """How far each recipe is from the report's, on the same images and with the same seeds; standard errors."""
     lines = []
-    for name in RECIPES:
-        if name != "report":
-            mean, error = gain(rows, "validation_accuracy", name, "report")
-            lines.append(
-                f"{name} against report, validation: {100 * mean:+.2f} points, standard error {100 * error:.2f}"
-            )
+    for name in (name for name in RECIPES if name != "report"):
+        for column in ("validation_accuracy", "testing_agreement"):
+            mean, error = gain(rows, column, name, "report")
+            points = f"{100 * mean:+.2f} ± {100 * error:.2f} points"
+            lines.append(f"{name} against report, {column.replace('_', ' ')}: {points}")
     return lines
 
 

@@ -20,22 +20,23 @@ class Study:
     budgets: tuple[int, ...]
     points: Callable[[Sequence[int], int], list[Point]]
     deliver: Callable[[Job, Point, Sequence[dict[str, Any]]], None]
-    lines: Callable[[Sequence[dict[str, Any]]], list[str]]  # what it says when all rows are there
+    lines: Callable[[Job, Sequence[dict[str, Any]]], list[str]]  # what it says when all rows are there
 
 
-def study_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+def study_lines(_: Job, rows: Sequence[dict[str, Any]]) -> list[str]:
     """A study's rows as a table."""
-    lines = [f"{'student':28}{'network':>18}{'weights':>9}{'predicted':>10}{'bytes':>9}{'validation':>11}{'agrees':>8}"]
+    titles = f"{'network':>18}{'weights':>9}{'predicted':>10}{'bytes':>9}{'validation':>11}{'agrees':>8}"
+    lines = [f"{'student':28}{titles}  protocol"]
     for row in rows:
         student = f"{row['point']} {row['precision']}, seed {row['seed']}"
         sizes = f"{row['parameters']:>9,}{row['predicted_bytes']:>10,}{row['packed_bytes']:>9,}"
         shares = f"{row['validation_accuracy']:>11.2%}{row['validation_agreement']:>8.2%}"
-        lines.append(f"{student:28}{row['network']:>18}{sizes}{shares}")
+        lines.append(f"{student:28}{row['network']:>18}{sizes}{shares}  {row['protocol']}")
     return lines
 
 
-def _recipe_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    return study_lines(rows) + recipes.recipe_lines(rows)
+def _recipe_lines(job: Job, rows: Sequence[dict[str, Any]]) -> list[str]:
+    return study_lines(job, rows) + recipes.gain_lines(recipes.with_fidelity(job, rows))
 
 
 STUDIES = {
@@ -93,8 +94,8 @@ def _run_students(name: str, job: Job, budgets: Sequence[int], seeds: int) -> No
         for point in points:
             rows += train_point(point, job, device)
             study.deliver(job, point, rows)
-    say("\n".join(study.lines(rows)))
-    say(f"validation figures from decoded files, {job.request.protocol}")
+    say("\n".join(study.lines(job, rows)))
+    say("validation figures from decoded files")
     say(f"in {job.run.submission}")
 
 

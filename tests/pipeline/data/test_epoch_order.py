@@ -8,7 +8,7 @@ from pipeline.data.epoch_order import EndGame, shuffled_rounds
 
 @pytest.mark.parametrize(
     ("part", "epochs", "expected"),
-    [(0.0, 5, []), (0.4, 5, [3, 4]), (1.0, 3, [0, 1, 2]), (0.3, 10, [7, 8, 9]), (0.3, 1, [])],
+    [(0.01, 5, [4]), (0.4, 5, [3, 4]), (1.0, 3, [0, 1, 2]), (0.3, 10, [7, 8, 9]), (0.3, 1, [0])],
 )
 def test_the_end_game_is_the_last_part(part: float, epochs: int, expected: list[int]):
     end_game = EndGame(torch.arange(3), part)

@@ -85,6 +85,9 @@ def test_supplied_weights_are_taken_in_and_not_trained(smoke_copy, run_cli: RunC
     assert "teach-00" not in done
     assert "member 1: epoch" not in out
     assert file_digest(smoke_copy.run.member(1)) == file_digest(weights)
+    told = manifest_of(smoke_copy)
+    assert told["teacher"]["members"][1]["weights_sha256"] == file_digest(weights)
+    assert told["settings"]["teach"]["members"][1]["weights"] == "w.safetensors"
 
 
 def test_supplied_weights_of_another_network(smoke_copy, run_cli: RunCli):

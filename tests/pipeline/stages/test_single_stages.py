@@ -82,7 +82,7 @@ def test_labels_of_a_run_replace_its_teachers(smoke_run, run_cli: RunCli, tmp_pa
     manifest = json.loads((tmp_path / "submissions" / "tiny" / "manifest.json").read_text())
     teacher = json.loads((labels.parent / "manifest.json").read_text())["teacher"]
     assert len(teacher["members"]) == len(manifest["seeds"]["members"]) > 0
-    assert manifest["teacher"] == teacher | {"labels": labels.name}
+    assert manifest["teacher"] == teacher | {"labels": labels.name, "labels_sha256": [file_digest(labels)]}
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"sha256": []}', '{"teacher": {"members": [{}]}, "sha256": {}}', None])

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from pipeline.studies.recipes import RECIPES, gain, recipe_lines
+from pipeline.studies.recipes import RECIPES, gain, gain_lines
 
 
 def test_gain_is_paired_by_seed():
@@ -19,14 +19,22 @@ def test_gain_is_paired_by_seed():
 
 def test_what_is_said_of_the_gains():
     rows = [
-        {"point": name, "seed": seed, "validation_accuracy": 0.5 + 0.1 * (name == "unseen") + 0.01 * seed}
+        {
+            "point": name,
+            "seed": seed,
+            "validation_accuracy": 0.5 + 0.1 * (name == "unseen") + 0.01 * seed,
+            "testing_agreement": 0.8 + 0.02 * (name == "testing") * (seed + 1),
+        }
         for name in RECIPES
         for seed in (0, 1)
     ]
-    assert recipe_lines(rows) == [
-        "unseen against report, validation: +10.00 points, standard error 0.00",
-        "testing against report, validation: +0.00 points, standard error 0.00",
-        "inductive against report, validation: +0.00 points, standard error 0.00",
+    assert gain_lines(rows) == [
+        "unseen against report, validation accuracy: +10.00 ± 0.00 points",
+        "unseen against report, testing agreement: +0.00 ± 0.00 points",
+        "testing against report, validation accuracy: +0.00 ± 0.00 points",
+        "testing against report, testing agreement: +3.00 ± 1.00 points",
+        "inductive against report, validation accuracy: +0.00 ± 0.00 points",
+        "inductive against report, testing agreement: +0.00 ± 0.00 points",
     ]
 
 
@@ -51,7 +59,7 @@ def test_every_recipe_with_every_seed_in_one_table(study):
         for split in ("training", "validation", "testing"):
             assert 0 <= float(row[f"{split}_agreement"]) <= 1
             assert float(row[f"{split}_divergence"]) >= 0
-    assert "unseen against report, validation: " in out
+    assert "testing against report, testing agreement: " in out
 
 
 def test_recipes_differ_in_what_they_say_and_in_nothing_else(study):
@@ -70,6 +78,22 @@ def test_recipes_differ_in_what_they_say_and_in_nothing_else(study):
     assert [name for name in report["reads"] if "view" in name] == [
         f"student view 0 of {split}" for split in ("training", "testing")
     ]
+
+
+def test_one_limit_only(smoke_run, smoke_arguments, run_cli, tmp_path):
+    argv = [
+        "study",
+        "recipes",
+        "--data",
+        smoke_run.data,
+        "--labels",
+        smoke_run.run.soft_labels,
+        "--budgets",
+        9999,
+        8888,
+    ]
+    code, _, err = run_cli([*argv, "--preset", "smoke", *smoke_arguments], tmp_path)
+    assert (code, err) == (2, "error: --budgets: study recipes has one limit, found 2\n")
 
 
 def test_a_study_of_both_protocols_is_not_inductive(smoke_run, smoke_arguments, run_cli, tmp_path):
