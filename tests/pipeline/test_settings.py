@@ -68,10 +68,20 @@ def test_settings_are_frozen(name: str):
 
 
 def test_when_to_save_does_not_shape_the_result():
-    shaping = Settings().distill.shaping()
-    assert "checkpoint_seconds" not in shaping
-    known = set(Settings.model_fields["distill"].annotation.model_fields)  # pyright: ignore
-    assert known - set(shaping) == {"checkpoint_seconds", "start"}  # of the start the bytes are read
+    testing = load_settings("smoke", ["distill.focus=testing"]).distill
+    known = set(type(testing).model_fields)
+    assert known - set(testing.shaping()) == {"checkpoint_seconds", "start"}  # of the start the bytes are read
+
+
+def test_how_long_a_focus_lasts_shapes_nothing_without_one():
+    unseen, testing = (load_settings("smoke", [f"distill.focus={name}"]).distill for name in ("unseen", "testing"))
+    assert set(testing.shaping()) - set(unseen.shaping()) == {"focus", "focus_part"}
+
+
+@pytest.mark.parametrize("part", ["0", "1.1", "-0.1"])
+def test_a_focus_lasts_some_of_the_epochs(part: str):
+    with pytest.raises(RequestError, match=r"distill\.focus_part: .*(greater|less) than"):
+        load_settings("smoke", [f"distill.focus_part={part}"])
 
 
 def test_the_low_bit_student_sees_its_pictures_as_the_student_does():
