@@ -36,13 +36,8 @@ def quantise_student(job: Job, device: "Device") -> None:
     chosen, quantise, distill = student_network(job), job.settings.quantise, job.settings.distill
     plan = bit_plan(job.settings, chosen)
     reads = student_reads(job) | {"student": output_digest(job.run, "distill", job.run.student)}
-    loss = {"alpha": distill.alpha, "temperature": distill.temperature, "seed": distill.seed}
-    settings = (
-        quantise.shaping()
-        | loss
-        | distill.end_game()
-        | {"image_size": job.settings.data.image_size, "network": chosen.name}
-    )
+    shared = {"alpha": distill.alpha, "temperature": distill.temperature, "seed": distill.seed} | distill.end_game()
+    settings = quantise.shaping() | shared | {"image_size": job.settings.data.image_size, "network": chosen.name}
     clip = _clip_for_limit(job, chosen)
     settings |= {"clip": clip}  # that of the settings, unless the limit asks for another
     step = Step("quantise", 1, reads, settings, (job.run.quantised_student,))
