@@ -33,7 +33,7 @@ def deliver_submission(job: Job, precision: str) -> None:
     }
     settings = job.request.model_dump(mode="json")
     writes = tuple(run.submission / name for name in (*_sources(job, precision), "manifest.json"))
-    step = Step("deliver", 2, reads, settings, writes)
+    step = Step("deliver", 3, reads, settings, writes)
     run_step(run, step, lambda: _deliver(job, precision), full_check=job.full_check)
 
 
