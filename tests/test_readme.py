@@ -201,7 +201,7 @@ def arguments_of(line: str, smoke_arguments: tuple[str, ...]) -> list[str]:
     """A line of the README as it is carried out here: whole runs as small as they get."""
     words = shlex.split(line)
     if words and words[0] == "study":
-        limit = [] if words[1] == "members" else ["--budgets", "5000"]
+        limit = ["--budgets", "5000"] if words[1] in ("frontier", "networks") else []
         once = ("distill.epochs=1", "quantise.epochs=0")
         return [*words, *limit, "--preset", "smoke", *smoke_arguments, "--set", *once]
     if words and not words[0].startswith("-"):
