@@ -116,14 +116,13 @@ def _validate(
     labels: "SoftLabels",
 ) -> dict[str, float]:
     """Validation accuracy and fidelity to the ensemble there; under --final, fidelity on the test images alone."""
-    from pipeline.learning.inference import accuracy, agreement, divergence, predict_log_probs
+    from pipeline.learning.inference import accuracy, fidelity, predict_log_probs
 
     split = "testing" if job.request.final else "validation"
     images_NHWC = np.load(job.run.clean(split), mmap_mode="r")
     log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device)
     ensemble_NC = labels.log_probs_VNC[split][0].float().numpy()
-    measures = {"agreement": agreement, "divergence": divergence}
-    found = {f"{split}_{name}": measure(log_probs_NC, ensemble_NC) for name, measure in measures.items()}
+    found = {f"{split}_{name}": value for name, value in fidelity(log_probs_NC, ensemble_NC).items()}
     if job.request.final:
         return found
     return {"validation_accuracy": accuracy(log_probs_NC, np.array(facts.labels["validation"]))} | found

@@ -110,8 +110,6 @@ class EpochBatches:
         self.set, self.settings, self.seed, self.device = training_set, settings, seed, device
         self.steps = training_set.steps_per_epoch(settings.batch_size)
         self._hard_NC = _one_hot(training_set.hard_labels_N, training_set.classes, settings.label_smoothing).to(device)
-        self._rows_N = _on(device, training_set.rows_N)
-        self._last_rows_N = _on(device, training_set.end_game.rows_N if training_set.end_game else None)
         self._reader = ViewReader(training_set.views, device)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
@@ -136,11 +134,11 @@ class EpochBatches:
 
     def _order(self, epoch: int, generator: torch.Generator) -> Tensor:
         """The images that the epoch learns from, in order, int64."""
-        end_game = self.set.end_game
-        if end_game and self._last_rows_N is not None and end_game.includes(epoch, self.settings.epochs):
-            return shuffled_rounds(self._last_rows_N, self.set.images, generator)
+        end_game, rows_N = self.set.end_game, self.set.rows_N
+        if end_game and end_game.includes(epoch, self.settings.epochs):
+            return shuffled_rounds(end_game.rows_N.to(self.device), self.set.images, generator)
         order_N = shuffled(self.set.images, generator)
-        return order_N if self._rows_N is None else self._rows_N[order_N]
+        return order_N if rows_N is None else rows_N.to(self.device)[order_N]
 
     def _view(self, epoch: int) -> tuple[Tensor, Tensor | None]:
         """The epoch's images and soft labels on the device; starts to read the next epoch's view meanwhile."""
@@ -183,10 +181,6 @@ def _box(share: float, height: int, width: int, random: np.random.Generator) -> 
         centre = random.uniform(0, length)
         sides.append(slice(round(max(0.0, centre - half)), round(min(float(length), centre + half))))
     return sides[0], sides[1]
-
-
-def _on(device: torch.device, rows_N: Tensor | None) -> Tensor | None:
-    return None if rows_N is None else rows_N.to(device)
 
 
 def _one_hot(labels_N: Tensor, classes: int, smoothing: float) -> Tensor:

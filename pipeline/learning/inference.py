@@ -55,6 +55,11 @@ def divergence(log_probs_NC: np.ndarray, others_NC: np.ndarray) -> float:
     return float((probs_NC * missing_NC).sum(1).mean())
 
 
+def fidelity(log_probs_NC: np.ndarray, ensemble_NC: np.ndarray) -> dict[str, float]:
+    """How nearly a student answers as the ensemble does: agreement, a fraction, and divergence, nats per image."""
+    return {"agreement": agreement(log_probs_NC, ensemble_NC), "divergence": divergence(log_probs_NC, ensemble_NC)}
+
+
 def _batches(images_NHWC: np.ndarray) -> list[np.ndarray]:
     return [images_NHWC[i : i + IMAGES_PER_BATCH] for i in range(0, len(images_NHWC), IMAGES_PER_BATCH)]
 

@@ -122,7 +122,7 @@ def _measure(job: Job, facts: ContestFacts, precision: str) -> dict[str, Any]:
     """Bytes on disk, and accuracy and fidelity of the file as it decodes; no validation figure under --final."""
     from models.packed.student_file import unpack_student
     from pipeline.data.soft_labels import load_soft_labels
-    from pipeline.learning.inference import accuracy, agreement, divergence, predict_with_packed
+    from pipeline.learning.inference import accuracy, fidelity, predict_with_packed
 
     path = job.run.packed(precision)
     found: dict[str, Any] = {"precision": precision, "packed_bytes": path.stat().st_size}
@@ -132,8 +132,7 @@ def _measure(job: Job, facts: ContestFacts, precision: str) -> dict[str, Any]:
     log_probs_NC = predict_with_packed(unpack_student(path.read_bytes()), images_NHWC)
     ensemble_NC = load_soft_labels(job.run.soft_labels).log_probs_VNC["validation"][0].float().numpy()
     found["validation_accuracy"] = accuracy(log_probs_NC, np.array(facts.labels["validation"]))
-    found["validation_agreement"] = agreement(log_probs_NC, ensemble_NC)
-    return found | {"validation_divergence": divergence(log_probs_NC, ensemble_NC)}
+    return found | {f"validation_{name}": value for name, value in fidelity(log_probs_NC, ensemble_NC).items()}
 
 
 def _line(measured: dict[str, Any]) -> str:

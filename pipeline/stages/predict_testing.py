@@ -68,7 +68,7 @@ def _check_out(out: Path) -> None:
 
 def _predict_run(job: Job, packed_file: Path) -> dict[str, Any]:
     from pipeline.data.soft_labels import load_soft_labels
-    from pipeline.learning.inference import predict_with_packed
+    from pipeline.learning.inference import fidelity, predict_with_packed
 
     packed, labels = load_packed(packed_file), load_soft_labels(job.run.soft_labels)
     # with --final nothing is claimed of validation
@@ -78,15 +78,7 @@ def _predict_run(job: Job, packed_file: Path) -> dict[str, Any]:
     submission = load_contest(job.run.contest).submission
     write_submission(job.run.predictions, submission, ours["testing"])
     write_submission(job.run.teacher_predictions, submission, ensemble["testing"])
-    fidelity = {split: _fidelity(ours[split], ensemble[split]) for split in splits}
-    images, agreed = fidelity["testing"]["images"], fidelity["testing"]["agreement"]
+    found = {split: fidelity(ours[split], ensemble[split]) | {"images": len(ours[split])} for split in splits}
+    images, agreed = found["testing"]["images"], found["testing"]["agreement"]
     say(f"predict: {images} test images, student and ensemble agree on {agreed:.2%}")
-    return {"fidelity": fidelity}
-
-
-def _fidelity(log_probs_NC: np.ndarray, ensemble_NC: np.ndarray) -> dict[str, Any]:
-    """How nearly the student answers as the ensemble does: a fraction, and nats per image."""
-    from pipeline.learning.inference import agreement, divergence
-
-    found = {"agreement": agreement(log_probs_NC, ensemble_NC), "divergence": divergence(log_probs_NC, ensemble_NC)}
-    return found | {"images": len(log_probs_NC)}
+    return {"fidelity": found}
