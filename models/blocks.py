@@ -61,22 +61,6 @@ class Squeeze(nn.Sequential):
         return input * super().forward(input)
 
 
-class FlattenedGrid(nn.Flatten):
-    """Feature maps as rows of numbers, brought to a grid of `rows` x `rows` cells first.
-
-    That is their size for pictures of the student's size; smaller ones, which it may learn from first, have fewer.
-    """
-
-    def __init__(self, rows: int) -> None:
-        super().__init__()
-        self.rows = rows
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Flatten calls it so)
-        """[N, K, h, w] -> [N, K * rows * rows]."""
-        fits = tuple(input.shape[2:]) == (self.rows, self.rows)
-        return super().forward(input if fits else F.adaptive_avg_pool2d(input, self.rows))
-
-
 def _conv_modules(layer: Conv, *, folded: bool) -> list[tuple[str, nn.Module]]:
     conv = nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, padding=layer.kernel // 2, groups=layer.groups)
     modules: list[tuple[str, nn.Module]] = [(layer.name, conv)]
@@ -104,7 +88,7 @@ def _step_module(step: Step) -> nn.Module:
         case "global_pool":
             return nn.AdaptiveAvgPool2d(1)
         case "flatten":
-            return FlattenedGrid(step.rows)
+            return nn.Flatten()
         case "dropout2d":
             return nn.Dropout2d(DROPOUT)
         case "dropout":

@@ -40,7 +40,6 @@ class Step:
     name: str
     kind: Literal["global_pool", "flatten", "dropout2d", "dropout", "shuffle"]
     groups: int = 1  # of a shuffle
-    rows: int = 1  # and columns, of the feature maps that are flattened
 
 
 @dataclass(frozen=True)

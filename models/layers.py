@@ -25,7 +25,7 @@ def layer_table(network: Network, classes: int, image_size: int) -> tuple[Layer,
     check_class_count(classes)
     families = {"plain": _plain, "grouped": _grouped, "studentnet": _studentnet}
     if make := families.get(network.family):
-        layers = tuple(make(network.integers, classes, image_size // 16))
+        layers = tuple(make(network.integers, classes, (image_size // 16) ** 2))
     else:
         layers = staged_layers(network, classes)
     weights = sum(prod(shape) for layer in layers for _, shape in _layer_shapes(layer))
@@ -74,15 +74,15 @@ def _layer_shapes(layer: Layer) -> list[tuple[str, tuple[int, ...]]]:
     return [(f"{name}.weight", weight), (f"{name}.bias", (outputs,))]
 
 
-def _plain(integers: tuple[int, ...], classes: int, rows: int) -> Iterator[Layer]:
+def _plain(integers: tuple[int, ...], classes: int, cells: int) -> Iterator[Layer]:
     width, hidden = integers
     channels = (3, *(width * factor for factor in (1, 1, 2, 2, 4, 4, 4)))
     for number in range(1, 8):
         yield Conv(f"conv{number}", channels[number - 1], channels[number], pool=number in (2, 4, 6, 7))
-    yield from _head(channels[-1], rows, hidden, classes)
+    yield from _head(channels[-1] * cells, hidden, classes)
 
 
-def _grouped(integers: tuple[int, ...], classes: int, rows: int) -> Iterator[Layer]:
+def _grouped(integers: tuple[int, ...], classes: int, cells: int) -> Iterator[Layer]:
     last_width, blocks_after_pool, channels_per_group, hidden = integers
     channels = (3, 16, 16, 32, 32)
     for number in range(1, 5):
@@ -93,11 +93,11 @@ def _grouped(integers: tuple[int, ...], classes: int, rows: int) -> Iterator[Lay
         yield Conv(f"group{number}", inputs, inputs, groups=_group_count(inputs, channels_per_group))
         pool = number in (2, len(widths) - 1)
         yield Conv(f"point{number}", inputs, outputs, kernel=1, norm=False, pool=pool, activation="none")
-    yield from _head(last_width, rows, hidden, classes)
+    yield from _head(last_width * cells, hidden, classes)
 
 
-def _studentnet(integers: tuple[int, ...], classes: int, rows: int) -> Iterator[Layer]:
-    del rows  # global pooling: the head does not depend on the image size
+def _studentnet(integers: tuple[int, ...], classes: int, cells: int) -> Iterator[Layer]:
+    del cells  # global pooling: the head does not depend on the image size
     (width,) = integers
     widths = tuple(width * factor for factor in (1, 2, 4, 8, 16, 16, 16, 16))
     yield Conv("conv1", 3, width, pool=True, activation="relu6")
@@ -107,14 +107,13 @@ def _studentnet(integers: tuple[int, ...], classes: int, rows: int) -> Iterator[
         pool = number <= 3
         yield Conv(f"point{number}", inputs, widths[number], kernel=1, norm=False, pool=pool, activation="none")
     yield Step("global_pool", "global_pool")
-    yield from _head(widths[-1], 1, 0, classes)
+    yield from _head(widths[-1], 0, classes)
 
 
-def _head(channels: int, rows: int, hidden: int, classes: int) -> Iterator[Layer]:
-    inputs = channels * rows**2
+def _head(inputs: int, hidden: int, classes: int) -> Iterator[Layer]:
     if hidden:
         yield Step("channel_dropout", "dropout2d")
-    yield Step("flatten", "flatten", rows=rows)
+    yield Step("flatten", "flatten")
     if hidden:
         yield Linear("hidden", inputs, hidden, activation="relu")
         yield Step("dropout", "dropout")

@@ -62,14 +62,19 @@ class TrainingSettings(Section):
     ema_decay: float = Field(default=0.0, ge=0.0, lt=1.0)  # per step, averaged weights are what is kept; 0 is off
     flip: bool = True  # live horizontal flips
     shift: int = Field(default=4, ge=0, le=64)  # live shifts, pixels each way, edges reflected
-    # pixels; the epochs go through these sizes in equal parts, the pictures are made smaller live. A member answers at
-    # the last one, the student at data.image_size. Empty: as they are
-    sizes: tuple[Annotated[int, Field(ge=16, le=1024)], ...] = Field(default=(), max_length=64)
     checkpoint_seconds: NotNegative = 20.0  # an epoch is saved when the last save is at least this old
 
     def shaping(self) -> dict[str, Any]:
         """The settings that shape the result, as JSON values, for digests."""
         return self.model_dump(mode="json", exclude={"checkpoint_seconds"})
+
+
+class TeachingSettings(TrainingSettings):
+    """What a member's training needs beside that."""
+
+    # pixels; the epochs go through these sizes in equal parts, the pictures are made smaller live, and the member
+    # answers at the last one. Empty: as they are
+    sizes: tuple[Annotated[int, Field(ge=16, le=1024)], ...] = Field(default=(), max_length=64)
 
     @model_validator(mode="after")
     def _every_size_has_an_epoch(self) -> Self:
@@ -78,7 +83,7 @@ class TrainingSettings(Section):
         return self
 
 
-class MemberSettings(TrainingSettings):
+class MemberSettings(TeachingSettings):
     """One row of the ensemble. What it does not state comes from [teach]."""
 
     network: str  # "report-cnn", "short-resnet" or the name of a timm network
@@ -110,7 +115,7 @@ class MemberSettings(TrainingSettings):
         return self
 
 
-class TeachSettings(TrainingSettings):
+class TeachSettings(TeachingSettings):
     """The ensemble: rows, and what all rows share."""
 
     learning_rate: Positive = 2e-3
@@ -127,7 +132,7 @@ class TeachSettings(TrainingSettings):
         rows = values.get("members", ())
         if not isinstance(rows, (list, tuple)) or not all(isinstance(row, dict) for row in rows):
             raise ValueError("members is a list of tables, one per network")
-        own = {name: cls.model_fields[name].default for name in TrainingSettings.model_fields}
+        own = {name: cls.model_fields[name].default for name in TeachingSettings.model_fields}
         shared = own | {name: value for name, value in values.items() if name in own}
         return values | {"members": tuple(shared | row for row in rows)}
 
@@ -268,13 +273,6 @@ class Settings(Section):
         largest = max((size for row in self.teach.members for size in row.sizes), default=0)
         if largest > self.data.image_size:
             raise ValueError(f"teach.sizes: found {largest}, pictures have data.image_size = {self.data.image_size}")
-        return self
-
-    @model_validator(mode="after")
-    def _the_student_ends_at_full_size(self) -> "Settings":
-        for section, sizes in (("distill", self.distill.sizes), ("quantise", self.quantise.sizes)):
-            if sizes and not max(sizes) == sizes[-1] == self.data.image_size:
-                raise ValueError(f"{section}.sizes: the largest and last is {self.data.image_size}, data.image_size")
         return self
 
     @model_validator(mode="after")

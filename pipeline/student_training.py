@@ -49,10 +49,8 @@ def student_reads(job: Job) -> dict[str, str]:
 def train_student(job: Job, device: "Device", network: "nn.Module", own: StudentTraining) -> "Trained":
     """Train a network on the run's views and soft labels; loss, temperature and seed are those of [distill]."""
     from pipeline.data.batches import Normalisation
-    from pipeline.data.picture_sizes import size_at
     from pipeline.data.soft_labels import load_soft_labels
     from pipeline.learning.losses import student_loss
-    from pipeline.learning.members import AtSize
     from pipeline.learning.schedule import validates_after
     from pipeline.learning.training import Training, train
 
@@ -63,9 +61,7 @@ def train_student(job: Job, device: "Device", network: "nn.Module", own: Student
     def on_epoch(report: "EpochReport") -> None:
         line = {"stage": own.stage, "epoch": report.epoch, "loss": report.loss}
         looked_at = validates_after(report.epoch, own.settings.epochs)
-        size = size_at(report.epoch - 1, epochs=own.settings.epochs, sizes=own.settings.sizes)
-        answering = AtSize(report.network, size)
-        found = _validate(job, device, answering, normalisation, facts, labels) if looked_at else {}
+        found = _validate(job, device, report.network, normalisation, facts, labels) if looked_at else {}
         shares = {name: value for name, value in found.items() if not name.endswith("divergence")}
         shown = "".join(f", {name.replace('_', ' ')} {value:.2%}" for name, value in shares.items())
         line |= found

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 
 from pipeline.data.epoch_order import EndGame, shuffled, shuffled_rounds
 from pipeline.data.jitter import jitter, resized
-from pipeline.data.picture_sizes import size_at
 from pipeline.data.view_reader import ViewReader
 from pipeline.settings import TrainingSettings
 
@@ -75,6 +74,7 @@ class TrainingSet:
     classes: int
     normalisation: Normalisation
     temperature: float = 1.0
+    sizes: Sequence[int] = ()  # pixels, which the epochs go through; empty: as the views are
     rows_N: Tensor | None = None  # int64, the images that are learned from; None: all
     end_game: EndGame | None = None
 
@@ -94,6 +94,15 @@ def view_of_epoch(epoch: int, views: int, seed: int) -> int:
     return int(order[epoch % views])
 
 
+def size_at(epoch: int, *, epochs: int, sizes: Sequence[int]) -> int | None:
+    """Rows and columns, in pixels, of the pictures of an epoch, counted from 0; None: as they are stored.
+
+    The sizes share the epochs equally. Small pictures first: coarse features come at a quarter of the price
+    (progressive resizing; Tan and Le 2021, arXiv 2104.00298, section 4.2).
+    """
+    return sizes[epoch * len(sizes) // epochs] if sizes else None
+
+
 class EpochBatches:
     """Yields the batches of any epoch, a pure function of (set, settings, seed, epoch): a run can resume there."""
 
@@ -110,7 +119,7 @@ class EpochBatches:
         images_NHWC, soft_NC = self._view(epoch)
         order_N = self._order(epoch, generator)
         count = min(self.settings.batch_size, self.set.images)
-        size = size_at(epoch, epochs=self.settings.epochs, sizes=self.settings.sizes)
+        size = size_at(epoch, epochs=self.settings.epochs, sizes=self.set.sizes)
         for step in range(self.steps):
             index_B = order_N[step * count : (step + 1) * count]
             images_BHWC = jitter(images_NHWC, index_B, self.settings.flip, self.settings.shift, generator)

@@ -91,7 +91,7 @@ def _teach_member(job: Job, device: "Device", member: int) -> None:
 def _train(
     job: Job, device: "Device", member: int, network: "nn.Module", facts: ContestFacts, identity: str
 ) -> "Trained":
-    from pipeline.data.picture_sizes import size_at
+    from pipeline.data.batches import size_at
     from pipeline.learning.losses import member_loss
     from pipeline.learning.members import AtSize, member_normalisation
     from pipeline.learning.schedule import validates_after
@@ -162,7 +162,7 @@ def _training_set(job: Job, member: int, facts: ContestFacts, normalisation: "No
     bank, count = job.teacher_bank(row), job.settings.views.teacher_views
     views = [[job.run.view(bank, split, view) for split in splits] for view in range(count)]
     labels_N, rows_N = torch.tensor(labels_for_teaching(job, facts)), _rows(job, member, facts)
-    return TrainingSet(views, labels_N, None, len(facts.classes), normalisation, rows_N=rows_N)
+    return TrainingSet(views, labels_N, None, len(facts.classes), normalisation, sizes=row.sizes, rows_N=rows_N)
 
 
 def _validate(

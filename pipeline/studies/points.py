@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.data.picture_sizes import full_size_epochs
 from pipeline.receipts import read_notes
 from pipeline.request import Job
 from pipeline.settings import Settings
@@ -26,15 +25,12 @@ class Point:
     precisions: tuple[str, ...]  # the files that are of interest
     changes: Mapping[str, Mapping[str, Any]]
     inductive: bool = False  # also where the study is not
-    full_size: bool = False  # it learns from no smaller pictures: as many epochs as let it see as many pixels
 
     def job(self, study: Job) -> Job:
         """The study's job with this student's settings and files."""
         settings = study.settings.model_dump()
         for section, values in self.changes.items():
             settings[section] |= dict(values)
-        if self.full_size:
-            settings["distill"] |= {"epochs": _full_size_epochs(study.settings), "sizes": ()}
         settings["distill"]["seed"] = self.seed
         run = dataclasses.replace(study.run, point=point_folder(self.name, self.seed))
         changed = {"settings": Settings.model_validate(settings), "budget_bytes": self.budget_bytes}
@@ -45,11 +41,6 @@ class Point:
 def point_folder(name: str, seed: int) -> str:
     """What the folder of a point's student is called."""
     return f"{name}-seed{seed}"
-
-
-def _full_size_epochs(settings: Settings) -> int:
-    distill = settings.distill
-    return full_size_epochs(epochs=distill.epochs, sizes=distill.sizes, full_size=settings.data.image_size)
 
 
 def train_point(point: Point, study: Job, device: "Device") -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a recipe is worth: one network, the same soft labels, pixels and seeds, and different ways to learn from them.
+"""What a recipe is worth: one network, the same soft labels, epochs and seeds, and different ways to learn from them.
 
 Writes submissions/<name>/recipes.csv.
 """
@@ -48,17 +48,14 @@ RECIPES = {
 def recipe_points(budgets: Sequence[int], seeds: int) -> list[Point]:
     """Every recipe with every seed: the report's, the preset's with either focus, and that without test images.
 
-    All of them from random weights; the report's looks at pictures of full size only, so where the preset's begins with
-    smaller ones, it has fewer epochs. Raises RequestError for several limits: the network is the same whatever the
-    limit.
+    All of them from random weights. Raises RequestError for several limits: the network is the same whatever the limit.
     """
     if len(budgets) > 1:
         raise RequestError(f"--budgets: study recipes has one limit, found {len(budgets)}")
     points = []
     for seed, name in itertools.product(range(max(seeds, FEWEST_SEEDS)), RECIPES):
         changes = RECIPES[name] | {"pack": {"precision": PRECISION}, "quantise": {"epochs": 0}}
-        kind = {"inductive": name == INDUCTIVE, "full_size": name == "report"}
-        points.append(Point(name, budgets[0], seed, (PRECISION,), changes, **kind))
+        points.append(Point(name, budgets[0], seed, (PRECISION,), changes, inductive=name == INDUCTIVE))
     return points
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from models.blocks import FlattenedGrid
 from models.layers import MAX_PARAMETERS, parameter_count, parameter_shapes
 from models.networks import DEFAULT_STUDENT, FAMILIES, STUDENTS, Network, family_of_id
 from models.students import build_student, count_parameters
@@ -114,19 +113,6 @@ def test_folded_network_has_the_predicted_parameters_and_no_batchnorm(name):
     found = [(key, tuple(parameter.shape)) for key, parameter in folded.named_parameters()]
     assert found == parameter_shapes(STUDENTS[name], 5, 32)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-
-
-@pytest.mark.parametrize("name", ["report-student", "report-group-one", "studentnet"])
-def test_smaller_pictures_than_the_students_have_logits_too(name):
-    student = build_student(STUDENTS[name], classes=11, image_size=64)
-    assert [student(torch.rand(2, 3, size, size)).shape for size in (32, 48, 64)] == 3 * [(2, 11)]
-
-
-def test_a_grid_of_fewer_cells_is_repeated_and_a_fitting_one_left_alone():
-    cells_NChw = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
-    repeated = [1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4]
-    assert FlattenedGrid(4)(cells_NChw).tolist() == [repeated]
-    assert FlattenedGrid(2)(cells_NChw).tolist() == [[1, 2, 3, 4]]
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pipeline.data.batches import EpochBatches, Normalisation, TrainingSet
+from pipeline.data.batches import EpochBatches, Normalisation, TrainingSet, size_at
 from pipeline.data.jitter import resized
-from pipeline.data.picture_sizes import full_size_epochs, size_at
 from pipeline.settings import TrainingSettings
 
 
@@ -15,14 +14,6 @@ def test_the_sizes_share_the_epochs_equally():
     assert [size_at(epoch, epochs=6, sizes=(32, 48, 64)) for epoch in range(6)] == [32, 32, 48, 48, 64, 64]
     assert [size_at(epoch, epochs=4, sizes=(32, 48, 48)) for epoch in range(4)] == [32, 32, 48, 48]
     assert size_at(5, epochs=6, sizes=()) is None
-
-
-def test_epochs_of_full_size_with_as_many_pixels():
-    # 8 epochs each of a quarter, 9/16 and the whole: 2 + 4.5 + 8
-    assert full_size_epochs(epochs=24, sizes=(32, 48, 64), full_size=64) == 15
-    assert full_size_epochs(epochs=8, sizes=(32, 64), full_size=64) == 5
-    assert full_size_epochs(epochs=1, sizes=(16,), full_size=64) == 1
-    assert full_size_epochs(epochs=7, sizes=(), full_size=64) == 7
 
 
 def test_a_smaller_picture_is_the_mean_of_what_it_covers():
@@ -48,9 +39,9 @@ def test_pictures_of_that_size_are_left_alone():
 def test_every_batch_of_an_epoch_has_its_size(tmp_path, cutmix_alpha):
     np.save(tmp_path / "view.npy", np.zeros((6, 32, 32, 3), np.uint8))
     normalisation = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    images = TrainingSet([[tmp_path / "view.npy"]], torch.zeros(6).long(), None, 2, normalisation)
-    settings = TrainingSettings(sizes=(16, 32), epochs=4, batch_size=3, cutmix_alpha=cutmix_alpha)
-    batches = EpochBatches(images, settings, 0, torch.device("cpu"))
+    growing = TrainingSet([[tmp_path / "view.npy"]], torch.zeros(6).long(), None, 2, normalisation, sizes=(16, 32))
+    settings = TrainingSettings(epochs=4, batch_size=3, cutmix_alpha=cutmix_alpha)
+    batches = EpochBatches(growing, settings, 0, torch.device("cpu"))
     found = [{batch.images_BCHW.shape[2:] for batch in batches.epoch(epoch)} for epoch in range(4)]
     batches.close()
     assert found == [{(16, 16)}, {(16, 16)}, {(32, 32)}, {(32, 32)}]

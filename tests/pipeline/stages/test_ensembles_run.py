@@ -67,9 +67,9 @@ def test_too_few_images_are_said_before_training(smoke_copy, run_cli, monkeypatc
 def watched(loss_of, seen: list[int]):
     """The loss, which notes the rows of every batch's pictures."""
 
-    def loss(logits_NC, batch, **shares):
+    def loss(logits_NC, batch):
         seen.append(batch.images_BCHW.shape[2])
-        return loss_of(logits_NC, batch, **shares)
+        return loss_of(logits_NC, batch)
 
     return loss
 
@@ -77,17 +77,13 @@ def watched(loss_of, seen: list[int]):
 def test_pictures_may_grow(smoke_copy, run_cli, monkeypatch):
     before = smoke_copy.receipts()
     seen: list[int] = []
-    seen_by_student: list[int] = []
     monkeypatch.setattr(losses, "member_loss", watched(losses.member_loss, seen))
-    monkeypatch.setattr(losses, "student_loss", watched(losses.student_loss, seen_by_student))
-    growing = ("data.image_size=32", "teach.sizes=[16, 16, 32]", "teach.optimizer=muon", "distill.sizes=[16, 32, 32]")
+    growing = ("data.image_size=32", "teach.sizes=[16, 16, 32]", "teach.optimizer=muon")
     code, _, err = run_cli((*smoke_copy.argv, "--set", *growing), smoke_copy.root)
     assert code == 0, err
     assert {"teach-00", "teach-01"} <= smoke_copy.redone(before)
     epoch = 42 // 8  # batches
     assert seen == 2 * ([16] * 2 * epoch + [32] * epoch)
-    epoch = (42 + 12) // 4  # the test images too; with low-bit weights two epochs at full size follow
-    assert seen_by_student == [16] * epoch + [32] * 4 * epoch
 
 
 def test_mirror_images_of_clean_pictures_only(smoke_copy, run_cli):
@@ -124,9 +120,6 @@ def test_a_network_of_whitened_patches_looks_at_the_contest_first(smoke_copy, ru
         (("teach.sizes=[8]",), "teach.sizes"),
         (("teach.sizes=[32]",), "teach.sizes: found 32, pictures have data.image_size = 16"),
         (("teach.sizes=[16, 16, 16, 16]",), "4 sizes for 3 epochs, expected at most one each"),
-        (("distill.sizes=[16, 32]",), "distill.sizes: the largest and last is 16, data.image_size"),
-        (("data.image_size=32", "quantise.sizes=[16]"), "quantise.sizes: the largest and last is 32, data.image_size"),
-        (("distill.sizes=[16, 16, 16, 16]",), "distill: sizes: 4 sizes for 3 epochs"),
         (("export.weights=fited",), 'export.weights: expected one number per member, not below 0, or "fitted"'),
         (("--final", "export.weights=fitted"), "fitted needs validation images that nothing learns from"),
     ],

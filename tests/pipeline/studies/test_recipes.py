@@ -5,10 +5,7 @@ import json
 
 import pytest
 
-from pipeline.read_settings import load_settings
-from pipeline.request import Job, Request
-from pipeline.run_folder import RunFolder
-from pipeline.studies.recipes import RECIPES, gain, gain_lines, recipe_points
+from pipeline.studies.recipes import RECIPES, gain, gain_lines
 
 
 def test_gain_is_paired_by_seed():
@@ -39,14 +36,6 @@ def test_what_is_said_of_the_gains():
         "inductive against report, validation accuracy: +0.00 ± 0.00 points",
         "inductive against report, testing agreement: +0.00 ± 0.00 points",
     ]
-
-
-def test_the_reports_recipe_sees_as_many_pixels_as_the_presets(tmp_path):
-    settings = load_settings("smoke", ["data.image_size=64", "distill.epochs=24", "distill.sizes=[32, 48, 64]"])
-    request = Request(name="r", data="contest", preset="smoke", settings=settings)
-    jobs = [point.job(Job(RunFolder(tmp_path, "r"), request)) for point in recipe_points([300_000], seeds=3)]
-    found = [(job.settings.distill.epochs, job.settings.distill.sizes) for job in jobs[: len(RECIPES)]]
-    assert found == [(15, ()), *3 * [(24, (32, 48, 64))]]  # 8 (1/4 + 9/16 + 1) = 14.5 epochs of 64 pixels
 
 
 @pytest.fixture(scope="module")
