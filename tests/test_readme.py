@@ -14,6 +14,7 @@ from pipeline.__main__ import COMMANDS
 from pipeline.atomic import file_digest
 from pipeline.bench import run_bench
 from pipeline.read_settings import PRESETS, preset_names
+from pipeline.studies.recipes import gain_lines
 from pipeline.studies.run_study import MEMBERS, STUDIES
 from pipeline.studies.tables import mean_and_error
 
@@ -136,6 +137,29 @@ def study_row(group: list[dict[str, str]]) -> str:
 def test_studies_are_those_of_their_tables(table: Path) -> None:
     for group in study_groups(table):
         assert study_row(group) in (STUDENTS if table == NETWORKS else README)
+
+
+RECIPES = ROOT / "submissions" / "food11-recipes" / "recipes.csv"
+
+
+def recipe_row(group: list[dict[str, str]]) -> str:
+    """A row of STUDENTS.md: what the seeds' mean is, and its standard error."""
+    cells = [group[0]["point"], group[0]["protocol"]]
+    for column in ("validation_accuracy", "validation_agreement", "testing_agreement"):
+        mean, error = mean_and_error([100 * float(row[column]) for row in group])
+        cells.append(f"{mean:.2f}% ± {error:.2f}")
+    for split in ("validation", "testing"):
+        mean, _ = mean_and_error([float(row[f"{split}_divergence"]) for row in group])
+        cells.append(f"{mean:.4f}")
+    return f"| {' | '.join(cells)} |"
+
+
+def test_recipes_are_those_of_their_table() -> None:
+    rows = rows_of(RECIPES)
+    groups = study_groups(RECIPES)
+    assert {len(group) for group in groups} == {len(rows) // len(groups)}
+    for line in (*map(recipe_row, groups), *(f"- {line}" for line in gain_lines(rows))):
+        assert line in STUDENTS
 
 
 FAMILIES = ROOT / "submissions" / "food11-families"
