@@ -74,8 +74,10 @@ def test_the_results_name_the_real_contest() -> None:
 
 def test_the_full_tables_are_those_of_food11() -> None:
     manifest = manifest_of(ROOT / "submissions" / "food11")
-    for row in (*map(precision_row, manifest["precisions"]), *map(member_row, manifest["teacher"]["members"])):
+    for row in map(member_row, manifest["teacher"]["members"]):
         assert row in README
+    for row in map(precision_row, manifest["precisions"]):
+        assert row in STUDENTS
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -143,11 +145,11 @@ RECIPES = ROOT / "submissions" / "food11-recipes" / "recipes.csv"
 
 
 def recipe_row(group: list[dict[str, str]]) -> str:
-    """A row of STUDENTS.md: what the seeds' mean is, and its standard error."""
-    cells = [group[0]["point"], group[0]["protocol"]]
+    """A row of STUDENTS.md: the mean of the seeds, with its standard error where there are several."""
+    cells = [group[0]["point"], group[0]["protocol"], str(len(group))]
     for column in ("validation_accuracy", "validation_agreement", "testing_agreement"):
         mean, error = mean_and_error([100 * float(row[column]) for row in group])
-        cells.append(f"{mean:.2f}% ± {error:.2f}")
+        cells.append(f"{mean:.2f}%" + (f" ± {error:.2f}" if len(group) > 1 else ""))
     for split in ("validation", "testing"):
         mean, _ = mean_and_error([float(row[f"{split}_divergence"]) for row in group])
         cells.append(f"{mean:.4f}")
@@ -157,7 +159,7 @@ def recipe_row(group: list[dict[str, str]]) -> str:
 def test_recipes_are_those_of_their_table() -> None:
     rows = rows_of(RECIPES)
     groups = study_groups(RECIPES)
-    assert {len(group) for group in groups} == {len(rows) // len(groups)}
+    assert min(len(group) for group in groups if group[0]["point"] in ("report", "unseen")) >= 3
     for line in (*map(recipe_row, groups), *(f"- {line}" for line in gain_lines(rows))):
         assert line in STUDENTS
 

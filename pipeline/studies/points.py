@@ -69,6 +69,7 @@ def _row(point: Point, job: Job, measured: dict[str, Any]) -> dict[str, Any]:
         "validation_agreement": round(measured["validation_agreement"], 6),
         "validation_divergence": round(measured["validation_divergence"], 6),
         "protocol": job.request.protocol,
+        "focus": job.settings.distill.focus,
         "precision": precision,
         "bits": job.settings.quantise.bits if precision == "low-bit" else "",
         "coarser": round(measured.get("coarser", 1.0), 4),

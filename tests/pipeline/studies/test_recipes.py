@@ -38,6 +38,14 @@ def test_what_is_said_of_the_gains():
     ]
 
 
+def test_one_seed_has_no_error():
+    rows = [{"point": name, "seed": 0, "validation_accuracy": 0.5, "testing_agreement": 0.5} for name in RECIPES]
+    assert gain_lines(rows[:2]) == [
+        "unseen against report, validation accuracy: +0.00 points, one seed",
+        "unseen against report, testing agreement: +0.00 points, one seed",
+    ]
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, smoke_run, smoke_arguments, run_cli):
     """The root of a study of recipes, and what it said."""
@@ -52,9 +60,12 @@ def test_every_recipe_with_every_seed_in_one_table(study):
     root, out = study
     with (root / "submissions" / "tiny" / "recipes.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["seed"], row["point"]) for row in rows] == [(seed, name) for seed in "012" for name in RECIPES]
+    halves = (("report", "unseen"), ("testing", "inductive"))
+    expected = [(seed, name) for names in halves for seed in "012" for name in names]
+    assert [(row["seed"], row["point"]) for row in rows] == expected
     for row in rows:
         assert row["protocol"] == ("inductive" if row["point"] == "inductive" else "transductive")
+        assert row["focus"] == ("testing" if row["point"] == "testing" else "unseen")
         assert (row["network"], row["precision"]) == ("report-student", "fp16")
         for split in ("training", "validation", "testing"):
             assert 0 <= float(row[f"{split}_agreement"]) <= 1
