@@ -20,7 +20,7 @@ FEWEST_SEEDS = 3
 PRECISION = "fp16"
 INDUCTIVE = "inductive"
 # The reference solution's, as far as it is told: one soft label per picture, 80 % of the loss, Adam, no averaging. Its
-# learning rate and weight decay are not told; these are the ones of preset `study` for AdamW.
+# learning rate and weight decay are not told; these are what preset `study` had before Muon.
 REPORT = {
     "views": {"student_views": 1},
     "distill": {
@@ -74,21 +74,21 @@ def with_fidelity(study: Job, rows: Sequence[dict[str, Any]]) -> list[dict[str, 
     return [row | _fidelity(study, row) for row in rows]
 
 
-def gain(rows: Sequence[dict[str, Any]], column: str, one: str, other: str) -> tuple[float, float]:
-    """How much more of a column recipe `one` has than `other`: mean over the seeds that both have, and its error."""
+def gains(rows: Sequence[dict[str, Any]], column: str, one: str, other: str) -> list[float]:
+    """How much more of a column recipe `one` has than `other`, for every seed that both have."""
     by_seed = {(row["point"], row["seed"]): float(row[column]) for row in rows}
     seeds = [seed for point, seed in by_seed if point == one and (other, seed) in by_seed]
-    return mean_and_error([by_seed[one, seed] - by_seed[other, seed] for seed in seeds])
+    return [by_seed[one, seed] - by_seed[other, seed] for seed in seeds]
 
 
 def gain_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """How far each recipe is from the report's, on the same images and with the same seeds; standard errors."""
+    """How far each recipe is from the report's, with the same seeds and measured on the same images; standard errors."""
     lines = []
     for name in dict.fromkeys(row["point"] for row in rows if row["point"] != "report"):
-        once = len({row["seed"] for row in rows if row["point"] == name}) == 1
         for column in ("validation_accuracy", "testing_agreement"):
-            mean, error = gain(rows, column, name, "report")
-            points = f"{100 * mean:+.2f} points, one seed" if once else f"{100 * mean:+.2f} ± {100 * error:.2f} points"
+            found = gains(rows, column, name, "report")
+            mean, error = mean_and_error([100 * gain for gain in found])
+            points = f"{mean:+.2f} points, one seed" if len(found) == 1 else f"{mean:+.2f} ± {error:.2f} points"
             lines.append(f"{name} against report, {column.replace('_', ' ')}: {points}")
     return lines
 

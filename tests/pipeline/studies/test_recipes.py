@@ -5,16 +5,13 @@ import json
 
 import pytest
 
-from pipeline.studies.recipes import RECIPES, gain, gain_lines
+from pipeline.studies.recipes import RECIPES, gain_lines, gains
 
 
 def test_gain_is_paired_by_seed():
     rows = [{"point": "report", "seed": seed, "accuracy": value} for seed, value in enumerate((0.70, 0.60, 0.65))]
     rows += [{"point": "unseen", "seed": seed, "accuracy": value} for seed, value in enumerate((0.73, 0.64))]
-    # +3 and +4 points; the third seed has no partner
-    mean, error = gain(rows, "accuracy", "unseen", "report")
-    assert mean == pytest.approx(0.035)
-    assert error == pytest.approx(0.005)
+    assert gains(rows, "accuracy", "unseen", "report") == pytest.approx([0.03, 0.04])  # the third seed has no partner
 
 
 def test_what_is_said_of_the_gains():
@@ -38,9 +35,9 @@ def test_what_is_said_of_the_gains():
     ]
 
 
-def test_one_seed_has_no_error():
+def test_one_pair_of_seeds_has_no_error():
     rows = [{"point": name, "seed": 0, "validation_accuracy": 0.5, "testing_agreement": 0.5} for name in RECIPES]
-    assert gain_lines(rows[:2]) == [
+    assert gain_lines([*rows[:2], rows[1] | {"seed": 1}]) == [
         "unseen against report, validation accuracy: +0.00 points, one seed",
         "unseen against report, testing agreement: +0.00 points, one seed",
     ]
