@@ -68,6 +68,9 @@ def test_every_recipe_with_every_seed_in_one_table(study):
             assert 0 <= float(row[f"{split}_agreement"]) <= 1
             assert float(row[f"{split}_divergence"]) >= 0
     assert "testing against report, testing agreement: " in out
+    assert [line.split("  ")[-1] for line in out.splitlines() if line.startswith("testing fp16")] == 3 * [
+        "transductive, testing"
+    ]
 
 
 def test_recipes_differ_in_what_they_say_and_in_nothing_else(study):
