@@ -82,7 +82,7 @@ def gains(rows: Sequence[dict[str, Any]], column: str, one: str, other: str) -> 
 
 
 def gain_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """How far each recipe is from the report's, with the same seeds and measured on the same images; standard errors."""
+    """How far each recipe is from the report's, seed by seed and measured on the same images; standard errors."""
     lines = []
     for name in dict.fromkeys(row["point"] for row in rows if row["point"] != "report"):
         for column in ("validation_accuracy", "testing_agreement"):
