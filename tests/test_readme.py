@@ -118,10 +118,15 @@ def study_groups(table: Path) -> list[list[dict[str, str]]]:
     return list(groups.values())
 
 
+def share_cell(group: list[dict[str, str]], column: str) -> str:
+    """The mean of a column over the seeds in percent, with its standard error where there are several."""
+    mean, error = mean_and_error([100 * float(row[column]) for row in group])
+    return f"{mean:.2f}%" + (f" ± {error:.2f}" if len(group) > 1 else "")
+
+
 def study_row(group: list[dict[str, str]]) -> str:
     """A row of the README: the mean over seeds, with its standard error where there are several."""
     first, made = group[0], group[0]["precision"] == "low-bit"
-    mean, error = mean_and_error([100 * float(row["validation_accuracy"]) for row in group])
     agreement, _ = mean_and_error([100 * float(row["validation_agreement"]) for row in group])
     cells = (
         first["network"],
@@ -129,7 +134,7 @@ def study_row(group: list[dict[str, str]]) -> str:
         f"{first['bits']} bits" if made else first["precision"],
         f"{int(first['predicted_bytes']):,}",
         f"{max(int(row['packed_bytes']) for row in group):,}",
-        f"{mean:.2f}%" + (f" ± {error:.2f}" if len(group) > 1 else ""),
+        share_cell(group, "validation_accuracy"),
         f"{agreement:.2f}%",
     )
     return f"| {' | '.join(cells)} |"
@@ -147,9 +152,7 @@ RECIPES = ROOT / "submissions" / "food11-recipes" / "recipes.csv"
 def recipe_row(group: list[dict[str, str]]) -> str:
     """A row of STUDENTS.md: the mean of the seeds, with its standard error where there are several."""
     cells = [group[0]["point"], group[0]["protocol"], str(len(group))]
-    for column in ("validation_accuracy", "validation_agreement", "testing_agreement"):
-        mean, error = mean_and_error([100 * float(row[column]) for row in group])
-        cells.append(f"{mean:.2f}%" + (f" ± {error:.2f}" if len(group) > 1 else ""))
+    cells += [share_cell(group, name) for name in ("validation_accuracy", "validation_agreement", "testing_agreement")]
     for split in ("validation", "testing"):
         mean, _ = mean_and_error([float(row[f"{split}_divergence"]) for row in group])
         cells.append(f"{mean:.4f}")
