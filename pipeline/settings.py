@@ -233,6 +233,9 @@ class PackSettings(Section):
 
     precision: Literal["auto", "fp32", "fp16", "uint8", "uint8-tensor", "int8-cast", "low-bit"] = "auto"
     rounding: Literal["nearest", "compensated"] = "nearest"  # of low-bit weights; compensated for errors before (GPTQ)
+    # a file's answer is the mean over the picture and its mirror image, where the student learned from both
+    # (distill.flip): twice the time and no byte
+    mirror: bool = True
 
 
 class DeviceSettings(Section):
@@ -256,6 +259,10 @@ class Settings(Section):
     quantise: QuantiseSettings = QuantiseSettings()
     pack: PackSettings = PackSettings()
     device: DeviceSettings = DeviceSettings()
+
+    def mirrored(self) -> bool:
+        """Whether a packed file answers for the mirror image too."""
+        return self.pack.mirror and self.distill.flip
 
     @model_validator(mode="before")
     @classmethod

@@ -123,4 +123,5 @@ def packed_header(job: Job, chosen: StudentNetwork) -> "Header":
         std=facts.std,
         inductive=job.request.inductive,
         final=job.request.final,
+        mirrored=job.settings.mirrored(),
     )

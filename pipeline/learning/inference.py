@@ -31,10 +31,13 @@ def predict_log_probs(
 
 
 def predict_with_packed(packed: PackedStudent, images_NHWC: np.ndarray) -> np.ndarray:
-    """float32 log-probabilities [N, C] of a packed student, on the CPU in float32: one answer on every machine."""
+    """float32 log-probabilities [N, C] of a packed student, on the CPU in float32: one answer on every machine.
+
+    Of a picture alone, or of it and its mirror image, as the file says.
+    """
     normalisation = Normalisation(packed.header.mean, packed.header.std)
     cpu = Device(torch.device("cpu"), torch.float32, "cpu")
-    return predict_log_probs(packed.module, images_NHWC, normalisation, cpu)
+    return predict_log_probs(packed.module, images_NHWC, normalisation, cpu, flip=packed.header.mirrored)
 
 
 def accuracy(log_probs_NC: np.ndarray, labels_N: np.ndarray) -> float:

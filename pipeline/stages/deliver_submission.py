@@ -90,6 +90,7 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
         "packed_bytes": packed_bytes,
         "fits": packed_bytes <= request.budget_bytes,
         "precision": precision,
+        "mirrored": job.settings.mirrored(),  # answers are means over a picture and its mirror image
         "network": student_network(job).name,
         "parameters": distilled["parameters"],
         "started_from": distilled.get("started_from", ""),  # digest of an earlier student's file

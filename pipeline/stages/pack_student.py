@@ -36,7 +36,7 @@ def pack_student(job: Job) -> str:
         "contest": output_digest(job.run, "prepare-decode", job.run.contest),
     }
     settings |= {"inductive": job.request.inductive, "network": chosen.name}
-    settings |= {"levels": bit_plan(job.settings, chosen)}
+    settings |= {"levels": bit_plan(job.settings, chosen), "mirror": job.settings.mirrored()}
     writes = (job.run.pack_report, *(job.run.packed(precision) for precision in _offered()))
     run_step(job.run, Step("pack", 5, reads, settings, writes), lambda: _pack(job, chosen), full_check=job.full_check)
     return json.loads(job.run.pack_report.read_text())["chosen"]

@@ -33,7 +33,8 @@ def _describe(path: Path) -> str:
         raise RequestError(f"{path}: damaged packed file: {error}") from None
     integers = ", ".join(map(str, header.network.integers))
     protocol = ("inductive" if header.inductive else "transductive") + (", final" if header.final else "")
+    answers = ", answers for mirror images too" if header.mirrored else ""
     return (
         f"{path.name}: {header.network.family}({integers}), {len(header.classes)} classes, "
-        f"{header.image_size}x{header.image_size} pixels, {len(entries)} tensors, {protocol}, check-sum right"
+        f"{header.image_size}x{header.image_size} pixels, {len(entries)} tensors, {protocol}{answers}, check-sum right"
     )

@@ -71,6 +71,7 @@ def _row(point: Point, job: Job, measured: dict[str, Any]) -> dict[str, Any]:
         "protocol": job.request.protocol,
         "focus": job.settings.distill.focus,
         "precision": precision,
+        "mirrored": job.settings.mirrored(),
         "bits": job.settings.quantise.bits if precision == "low-bit" else "",
         "coarser": round(measured.get("coarser", 1.0), 4),
         "network": chosen.name,

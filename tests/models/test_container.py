@@ -40,12 +40,20 @@ def test_the_format_by_hand():
     assert write_container(header(), ENTRIES) == sealed(PREFIX + HEADER_BYTES + ENTRY_BYTES)
 
 
+@pytest.mark.parametrize(("name", "bit"), [("inductive", 1), ("final", 2), ("mirrored", 8)])
+def test_a_flag_is_a_bit(name, bit):
+    flagged = HEADER_BYTES[:5] + bytes([bit]) + HEADER_BYTES[6:]
+    assert write_container(header(**{name: True}), ENTRIES) == sealed(PREFIX + flagged + ENTRY_BYTES)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
         {"inductive": True},
         {"final": True},
+        {"mirrored": True},
+        {"mirrored": True, "final": True, "classes": ("bread", "rice")},
         {"inductive": True, "final": True, "classes": ("bread", "mì", "餃子")},
         {"mean": (0, 0, 0), "std": (255, 255, 255)},
         {"network": Network("plain", (130, 0)), "image_size": 64},
@@ -134,7 +142,7 @@ def test_trailing_bytes_are_refused():
             bytes([1]) + varint(512) + varint(4096) + varint(1024) + varint(65_535) + bytes(7),
             "expected at most 8388608",
         ),
-        (bytes([1, 1, 0, 16, 2, 8]) + HEADER_BYTES[6:], "flags 0x08"),
+        (bytes([1, 1, 0, 16, 2, 16]) + HEADER_BYTES[6:], "flags 0x10"),
         (bytes([1, 1, 0, 16, 2, 4]) + varint(2**31) + HEADER_BYTES[6:], "class name: 2147483648 bytes expected"),
         (bytes([1, 1, 0, 16, 2, 4]) + b"\x01a\x01a" + HEADER_BYTES[6:], "class name 'a' occurs twice"),
         (bytes([1, 1, 0, 16, 2, 4]) + b"\x00\x01a" + HEADER_BYTES[6:], "a class name of 0 bytes"),

@@ -114,18 +114,20 @@ def test_divergence_of_answers_that_are_certain():
     assert divergence(np.array([[0.0, -np.inf]], np.float32), impossible) == 0.0
 
 
-def test_the_packed_file_answers_as_its_decoded_network():
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_packed_file_answers_as_its_decoded_network(mirrored: bool):
     torch.manual_seed(0)
     network = Network("plain", (2, 0))
     student = build_student(network, classes=3, image_size=16).train()
     images_NHWC = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
-    header = Header(network, 16, default_classes(3), mean=(140, 114, 87), std=(69, 70, 71))
+    header = Header(network, 16, default_classes(3), mean=(140, 114, 87), std=(69, 70, 71), mirrored=mirrored)
     for _ in range(5):
         student(torch.randn(8, 3, 16, 16))
     packed = unpack_student(pack_student(student, header, "uint8"))
     inputs_NCHW = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).float() - torch.tensor([140, 114, 87]).view(3, 1, 1)
     inputs_NCHW /= torch.tensor([69, 70, 71]).view(3, 1, 1)
-    expected_NC = torch.log_softmax(packed.module(inputs_NCHW), 1).numpy()
+    pictures = (inputs_NCHW, inputs_NCHW.flip(3)) if mirrored else (inputs_NCHW,)
+    expected_NC = torch.stack([torch.softmax(packed.module(each), 1) for each in pictures]).mean(0).log().numpy()
     log_probs_NC = predict_with_packed(packed, images_NHWC)
     assert np.allclose(log_probs_NC, expected_NC, atol=1e-5)
     assert np.ptp(log_probs_NC, axis=0).min() > 1e-3  # it looks at the picture

@@ -221,6 +221,16 @@ def test_ledger_adds_up_to_the_packed_bytes(smoke_run, manifest: dict[str, Any])
 def test_the_file_says_how_it_was_trained(smoke_run):
     header, _ = read_container((smoke_run.run.submission / "student.bin").read_bytes())
     assert (header.inductive, header.final, header.image_size, header.classes) == (False, False, 16, ("0", "1", "2"))
+    assert header.mirrored  # it learned from mirrored pictures
+
+
+def test_a_file_without_mirror_images_needs_no_training(smoke_copy, run_cli: RunCli):
+    code, out, err = run_cli([*smoke_copy.argv, "--set", "pack.mirror=false"], smoke_copy.root)
+    assert (code, err) == (0, "")
+    assert "epoch" not in out
+    submission = smoke_copy.run.submission
+    header, _ = read_container((submission / "student.bin").read_bytes())
+    assert (header.mirrored, json.loads((submission / "manifest.json").read_text())["mirrored"]) == (False, False)
 
 
 def test_predict_gives_the_delivered_csv(smoke_run, run_cli: RunCli, tmp_path: Path):
@@ -249,7 +259,7 @@ def test_verify_at_the_edge(smoke_run, run_cli: RunCli, tmp_path: Path, more: in
     first, last = out.splitlines()
     assert last == f"{word}: {size} of {size + more} bytes"
     assert "plain(16, 0), 3 classes, 16x16 pixels" in first
-    assert first.endswith("transductive, check-sum right")
+    assert first.endswith("transductive, answers for mirror images too, check-sum right")
 
 
 def test_verify_has_the_contests_budget(smoke_run, run_cli: RunCli, tmp_path: Path):

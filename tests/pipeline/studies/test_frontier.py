@@ -49,6 +49,14 @@ def test_every_row_says_what_its_file_is(study):
         assert row["precision"] == unpack_student(data).precision == "low-bit"
 
 
+def test_every_row_is_said_with_accuracy_and_fidelity(study):
+    rows, lines = rows_of(study), study[3].splitlines()[-len(rows_of(study)) - 2 : -2]
+    for row, line in zip(rows, lines, strict=True):
+        shares = [f"{float(row[f'validation_{name}']):.2%}" for name in ("accuracy", "agreement")]
+        expected = [*shares, f"{float(row['validation_divergence']):.4f}", "transductive,", "unseen"]
+        assert line.split()[-5:] == expected
+
+
 def test_the_reference_has_three_seeds_and_four_precisions(study):
     report = [(row["precision"], row["seed"]) for row in rows_of(study) if row["point"] == "report"]
     names = ("fp16", "uint8", "uint8-tensor", "low-bit")
