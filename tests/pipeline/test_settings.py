@@ -5,8 +5,8 @@ from pipeline.errors import RequestError
 from pipeline.read_settings import PRESETS, load_settings, preset_names
 from pipeline.settings import Settings
 
-# the reference solution's eight of one kind; the best that was known for its price, twice (README), and what extends it
-ONE_NETWORK = {"report", "cpu", "study"}
+# the reference solution's eight of one kind; the best that is known for its price, twice (README), and what extends it
+ONE_NETWORK = {"report", "cpu", "quick", "study"}
 
 
 @pytest.mark.parametrize("preset", preset_names())
@@ -56,6 +56,12 @@ def test_rows_inherit_from_teach_what_they_do_not_state():
     assert (first.epochs, first.learning_rate) == (2, 0.25)
     assert (second.epochs, second.learning_rate, second.weight_decay) == (9, 0.5, 0.0)
     assert first.label_smoothing == second.label_smoothing == 0.1  # the default of [teach], not that of a training
+
+
+@pytest.mark.parametrize(("flip", "mirror", "mirrored"), [(1, 1, True), (1, 0, False), (0, 1, False), (0, 0, False)])
+def test_a_file_answers_for_mirror_images_where_the_student_learned_them(flip: int, mirror: int, mirrored: bool):
+    settings = load_settings("smoke", [f"distill.flip={bool(flip)}".lower(), f"pack.mirror={bool(mirror)}".lower()])
+    assert settings.mirrored() is mirrored
 
 
 @pytest.mark.parametrize("name", ["distill", "views", "teach"])
