@@ -61,6 +61,12 @@ def start_reads(job: Job) -> dict[str, str]:
     return {"start": file_digest(Path(start))} if start else {}
 
 
+def starts_low_bit(job: Job) -> bool:
+    """Whether the student goes on from a file whose weights have a few bits each."""
+    start = job.settings.distill.start
+    return bool(start) and load_packed(Path(start)).precision == "low-bit"
+
+
 def start_from_file(job: Job, network: "nn.Module") -> None:
     """Give a fresh student the weights of `distill.start`, where there is one.
 
