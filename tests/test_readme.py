@@ -39,7 +39,8 @@ def result_row(manifest: dict) -> str:
         f"{accuracy['value']:.2%}",
         f"{manifest['teacher']['ensemble']:.2%}",
         f"{manifest['agreement']['value']:.2%}",
-        accuracy["protocol"],
+        f"{manifest['fidelity']['testing']['divergence']:.3f}",
+        f"{accuracy['protocol']}, {manifest['focus']}",
     )
     return f"| {' | '.join(cells)} |"
 
@@ -137,6 +138,9 @@ def study_row(group: list[dict[str, str]]) -> str:
         share_cell(group, "validation_accuracy"),
         f"{agreement:.2f}%",
     )
+    if "mirrored" in first:  # a study of now: divergence, where it was measured, and how the files answer
+        known = [float(row["validation_divergence"]) for row in group if row["validation_divergence"]]
+        cells += (f"{mean_and_error(known)[0]:.4f}" if known else "", "yes" if first["mirrored"] == "True" else "no")
     return f"| {' | '.join(cells)} |"
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from pipeline.atomic import file_digest
 from pipeline.data.packed_file import load_packed
 from pipeline.learning.inference import predict_with_packed
 from pipeline.read_settings import load_settings
+from pipeline.student_start import starts_low_bit
 
 CLASSES = ("0", "1", "2")
 
@@ -52,6 +54,13 @@ def test_a_student_goes_on_where_the_other_one_was(smoke_copy, run_cli, tmp_path
     before = smoke_copy.receipts()
     assert run_cli((*smoke_copy.argv, "--set", *hardly), smoke_copy.root)[0] == 0
     assert "distill" in smoke_copy.redone(before)
+
+
+@pytest.mark.parametrize(("precision", "few_bits"), [("low-bit", True), ("fp16", False), ("", False)])
+def test_a_start_with_few_bits_is_known(smoke_run, precision, few_bits):
+    start = str(smoke_run.run.packed(precision)) if precision else ""
+    job = SimpleNamespace(settings=SimpleNamespace(distill=SimpleNamespace(start=start)))
+    assert starts_low_bit(job) is few_bits  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(

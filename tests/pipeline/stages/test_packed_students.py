@@ -11,6 +11,7 @@ from models.compress.bit_plan import Bits
 from models.compress.folding import fold_batchnorm
 from models.compress.learned_steps import learn_steps
 from models.compress.norm_statistics import renew_norm_statistics
+from models.packed.container import read_container
 from models.packed.student_file import PackedStudent, unpack_student
 from models.students import build_student
 from pipeline.data.batches import Normalisation
@@ -55,3 +56,12 @@ def test_the_low_bit_file_says_of_every_picture_what_the_rounded_network_says(sm
     images_NCHW = pictures(smoke_run, split)
     with torch.no_grad():
         assert torch.equal(found.module(images_NCHW).argmax(1), network(images_NCHW).argmax(1))
+
+
+def test_a_file_without_mirror_images_needs_no_training(smoke_copy, run_cli):
+    code, out, err = run_cli([*smoke_copy.argv, "--set", "pack.mirror=false"], smoke_copy.root)
+    assert (code, err) == (0, "")
+    assert "epoch" not in out
+    submission = smoke_copy.run.submission
+    header, _ = read_container((submission / "student.bin").read_bytes())
+    assert (header.mirrored, json.loads((submission / "manifest.json").read_text())["mirrored"]) == (False, False)
