@@ -173,10 +173,11 @@ class DistillSettings(TrainingSettings):
     network: str = "report-student"
     start: str = ""  # a packed file of that network: its student goes on learning; empty: random weights
     seed: Seed = 0
-    # what the student is for: pictures that nobody has seen, or the contest's test images, which then have the last
-    # part of the epochs for themselves
+    # what the student is for: pictures that nobody has seen, or the contest's test images. For them the last part of
+    # the epochs is of pictures without augmentation but mirroring, and a share of each such epoch theirs
     focus: Literal["unseen", "testing"] = "unseen"
     focus_part: float = Field(default=0.3, gt=0.0, le=1.0)
+    focus_share: float = Field(default=0.5, gt=0.0, le=1.0)
     weight_decay: NotNegative = 0.01
     alpha: Fraction = 0.8  # share of the soft loss on labelled images (the report's best); 1.0 on unlabelled ones
     temperature: Positive = 2.0  # of teacher and student alike, with the T^2 factor of arXiv 1503.02531
@@ -184,12 +185,13 @@ class DistillSettings(TrainingSettings):
 
     def shaping(self) -> dict[str, Any]:
         """The settings that shape the result, as JSON values, for digests; of `start` the bytes count alone."""
-        ignored = {"start", "focus", "focus_part"}
+        ignored = {"start", "focus", "focus_part", "focus_share"}
         return {name: value for name, value in super().shaping().items() if name not in ignored} | self.end_game()
 
     def end_game(self) -> dict[str, Any]:
         """What of the focus shapes a training, as JSON values: nothing where it is on unseen pictures."""
-        return {} if self.focus == "unseen" else {"focus": self.focus, "focus_part": self.focus_part}
+        told = ("focus", "focus_part", "focus_share")
+        return {} if self.focus == "unseen" else {name: getattr(self, name) for name in told}
 
 
 def _as_text(value: Any) -> Any:

@@ -95,7 +95,7 @@ def _training_set(job: Job, facts: ContestFacts, labels: "SoftLabels", normalisa
 
 
 def _end_game(job: Job, facts: ContestFacts) -> "EndGame | None":
-    """With the focus on them, the test images have the last epochs for themselves: they come last in the set."""
+    """With the focus on them, the test images have a share of the last epochs: they come last in the set."""
     import torch
 
     from pipeline.data.epoch_order import EndGame
@@ -104,7 +104,8 @@ def _end_game(job: Job, facts: ContestFacts) -> "EndGame | None":
     if distill.focus == "unseen":
         return None
     others = sum(len(facts.ids[split]) for split in job.request.labelled_splits)
-    return EndGame(torch.arange(others, others + len(facts.ids["testing"])), distill.focus_part)
+    rows_N = torch.arange(others, others + len(facts.ids["testing"]))
+    return EndGame(rows_N, distill.focus_part, distill.focus_share)
 
 
 def _validate(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.data.epoch_order import EndGame, shuffled, shuffled_rounds
+from pipeline.data.epoch_order import EndGame, shuffled
 from pipeline.data.jitter import jitter, resized
 from pipeline.data.view_reader import ViewReader
 from pipeline.settings import TrainingSettings
@@ -120,9 +120,10 @@ class EpochBatches:
         order_N = self._order(epoch, generator)
         count = min(self.settings.batch_size, self.set.images)
         size = size_at(epoch, epochs=self.settings.epochs, sizes=self.set.sizes)
+        shift = 0 if self._end_game(epoch) else self.settings.shift
         for step in range(self.steps):
             index_B = order_N[step * count : (step + 1) * count]
-            images_BHWC = jitter(images_NHWC, index_B, self.settings.flip, self.settings.shift, generator)
+            images_BHWC = jitter(images_NHWC, index_B, self.settings.flip, shift, generator)
             images_BCHW = resized(self.set.normalisation.apply(images_BHWC), size)
             soft_BC = None if soft_NC is None else soft_NC[index_B]
             batch = Batch(images_BCHW, self._hard_NC[index_B], soft_BC)
@@ -134,15 +135,24 @@ class EpochBatches:
 
     def _order(self, epoch: int, generator: torch.Generator) -> Tensor:
         """The images that the epoch learns from, in order, int64."""
-        end_game, rows_N = self.set.end_game, self.set.rows_N
-        if end_game and end_game.includes(epoch, self.settings.epochs):
-            return shuffled_rounds(end_game.rows_N.to(self.device), self.set.images, generator)
+        end_game, rows_N = self._end_game(epoch), self.set.rows_N
+        if end_game:
+            return end_game.order(self.set.images, generator)
         order_N = shuffled(self.set.images, generator)
         return order_N if rows_N is None else rows_N.to(self.device)[order_N]
 
+    def _end_game(self, epoch: int) -> EndGame | None:
+        """The end game, in its epochs."""
+        end_game = self.set.end_game
+        return end_game if end_game and end_game.includes(epoch, self.settings.epochs) else None
+
+    def _view_number(self, epoch: int) -> int:
+        """Which view the epoch reads: the clean one in the end game."""
+        return 0 if self._end_game(epoch) else view_of_epoch(epoch, len(self.set.views), self.seed)
+
     def _view(self, epoch: int) -> tuple[Tensor, Tensor | None]:
         """The epoch's images and soft labels on the device; starts to read the next epoch's view meanwhile."""
-        view, following = (view_of_epoch(number, len(self.set.views), self.seed) for number in (epoch, epoch + 1))
+        view, following = (self._view_number(number) for number in (epoch, epoch + 1))
         images_NHWC = self._reader.read(view, following)
         soft_VNC = self.set.soft_log_probs_VNC
         soft = None if soft_VNC is None else soften(soft_VNC[view].to(self.device), self.set.temperature)

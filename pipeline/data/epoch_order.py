@@ -8,14 +8,31 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class EndGame:
-    """The last epochs of a training, which learn from some of the images alone."""
+    """The last epochs of a training: clean pictures where they are, and a set share of them for some of the images.
+
+    Less augmentation late: the student answers for the very pictures that it learns from there.
+    """
 
     rows_N: Tensor  # int64, those images
     part: float  # of the epochs, the last ones, above 0, at most 1
+    share: float  # of an epoch's pictures that are of those images, above 0, at most 1
 
     def includes(self, epoch: int, epochs: int) -> bool:
         """Whether an epoch, counted from 0, is one of them; the last one always is."""
         return epoch >= epochs - max(1, round(self.part * epochs))
+
+    def order(self, count: int, generator: torch.Generator) -> Tensor:
+        """What one of those epochs learns from, int64 [count], of a set of `count` images.
+
+        An epoch keeps its number of steps that way, and with it the schedule.
+        """
+        where = generator.device
+        own_N = self.rows_N.to(where)
+        is_other_N = torch.ones(count, dtype=torch.bool, device=where).index_fill_(0, own_N, False)
+        of_own = max(1, round(self.share * count))
+        others_N = shuffled_rounds(is_other_N.nonzero().flatten(), count - of_own, generator)
+        order_N = torch.cat([shuffled_rounds(own_N, of_own, generator), others_N])
+        return order_N[shuffled(count, generator)]
 
 
 def shuffled(count: int, generator: torch.Generator) -> Tensor:
@@ -24,9 +41,8 @@ def shuffled(count: int, generator: torch.Generator) -> Tensor:
 
 
 def shuffled_rounds(rows_N: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """`count` of the rows: all of them before any comes again, each round in an order of its own.
-
-    An epoch keeps its number of steps that way, and with it the schedule.
-    """
+    """`count` of the rows: all of them before any comes again, each round in an order of its own."""
+    if count == 0:
+        return rows_N[:0]
     rounds = -(-count // len(rows_N))
     return rows_N[torch.cat([shuffled(len(rows_N), generator) for _ in range(rounds)])[:count]]

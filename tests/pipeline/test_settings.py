@@ -79,15 +79,16 @@ def test_when_to_save_does_not_shape_the_result():
     assert known - set(testing.shaping()) == {"checkpoint_seconds", "start"}  # of the start the bytes are read
 
 
-def test_how_long_a_focus_lasts_shapes_nothing_without_one():
+def test_how_a_focus_is_set_shapes_nothing_without_one():
     unseen, testing = (load_settings("smoke", [f"distill.focus={name}"]).distill for name in ("unseen", "testing"))
-    assert set(testing.shaping()) - set(unseen.shaping()) == {"focus", "focus_part"}
+    assert set(testing.shaping()) - set(unseen.shaping()) == {"focus", "focus_part", "focus_share"}
 
 
-@pytest.mark.parametrize("part", ["0", "1.1", "-0.1"])
-def test_a_focus_lasts_some_of_the_epochs(part: str):
-    with pytest.raises(RequestError, match=r"distill\.focus_part: .*(greater|less) than"):
-        load_settings("smoke", [f"distill.focus_part={part}"])
+@pytest.mark.parametrize("name", ["focus_part", "focus_share"])
+@pytest.mark.parametrize("value", ["0", "1.1", "-0.1"])
+def test_a_focus_has_some_of_the_epochs_and_of_each(name: str, value: str):
+    with pytest.raises(RequestError, match=rf"distill\.{name}: .*(greater|less) than"):
+        load_settings("smoke", [f"distill.{name}={value}"])
 
 
 def test_the_low_bit_student_sees_its_pictures_as_the_student_does():

@@ -109,16 +109,32 @@ def test_every_image_once_per_epoch_with_its_own_labels(tmp_path):
     assert len(set(map(tuple, orders))) == 6
 
 
-def test_the_last_epochs_learn_from_the_images_of_the_end_game_alone(tmp_path):
-    a_set = replace(training_set(tmp_path), end_game=EndGame(torch.tensor([3, 7, 11, 5]), part=0.5))
-    with opened(a_set, epochs=4) as batches:
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_the_last_epochs_give_the_images_of_the_end_game_their_share(tmp_path, share):
+    end_game = EndGame(torch.tensor([3, 7, 11, 5]), part=0.5, share=share)
+    with opened(replace(training_set(tmp_path), end_game=end_game), epochs=4) as batches:
         epochs = [list(batches.epoch(epoch)) for epoch in range(4)]
     seen = [images_seen(of_epoch) for of_epoch in epochs]
     assert sorted(seen[0]) == sorted(seen[1]) == list(range(12))
-    assert sorted(seen[2]) == sorted(seen[3]) == sorted([3, 5, 7, 11] * 3)  # as many steps as before
+    for of_epoch in seen[2:]:
+        ours = [image for image in of_epoch if image in (3, 5, 7, 11)]
+        assert (len(ours), len(of_epoch)) == (12 * share, 12)  # as many steps as before
+        assert set(ours) == {3, 5, 7, 11}
     for batch in epochs[2]:
         for i, hard in zip(images_seen([batch]), batch.hard_probs_BC, strict=True):
             assert hard.sum() == (LABELS[i] >= 0)
+
+
+def test_the_end_game_is_of_clean_pictures_and_their_soft_labels(tmp_path):
+    a_set = training_set(tmp_path)
+    with opened(replace(a_set, end_game=EndGame(torch.tensor([3]), part=0.5, share=0.5)), epochs=6) as batches:
+        epochs = [list(batches.epoch(epoch)) for epoch in range(6)]
+    views = [{int(green) for batch in of_epoch for green in batch.images_BCHW[:, 1].flatten()} for of_epoch in epochs]
+    assert sorted(view for of_epoch in views[:3] for view in of_epoch) == [0, 1, 2]
+    assert views[3:] == [{0}] * 3
+    soft_NC = soften(a_set.soft_log_probs_VNC[0], 1.0)
+    for batch in epochs[3]:
+        assert torch.equal(batch.soft_probs_BC, soft_NC[images_seen([batch])])
 
 
 def test_a_remainder_is_left_out_of_the_epoch(tmp_path):
@@ -164,6 +180,19 @@ def test_jitter_is_live(tmp_path):
             for image in batch.images_BCHW
         }
     assert len(pictures) > 8  # of 18
+
+
+def test_the_end_game_moves_no_picture_and_still_flips(tmp_path):
+    picture_HWC = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    np.save(tmp_path / "view.npy", np.stack([picture_HWC] * 4))
+    end_game = EndGame(torch.tensor([3]), part=0.5, share=0.5)
+    one_view = TrainingSet([[tmp_path / "view.npy"]], torch.tensor([0, 1, 2, -1]), None, CLASSES, AS_THEY_ARE)
+    with opened(replace(one_view, end_game=end_game), shift=1, epochs=10) as batches:
+        pictures = [image for epoch in range(5, 10) for batch in batches.epoch(epoch) for image in batch.images_BCHW]
+    expected = torch.from_numpy(picture_HWC).permute(2, 0, 1).float()
+    flipped = [torch.equal(image, expected.flip(2)) for image in pictures]
+    assert 0 < sum(flipped) < len(pictures)
+    assert all(mirror or torch.equal(image, expected) for image, mirror in zip(pictures, flipped, strict=True))
 
 
 def test_smoothed_labels_by_hand(tmp_path):

@@ -11,7 +11,7 @@ from pipeline.data.epoch_order import EndGame, shuffled_rounds
     [(0.01, 5, [4]), (0.4, 5, [3, 4]), (1.0, 3, [0, 1, 2]), (0.3, 10, [7, 8, 9]), (0.3, 1, [0])],
 )
 def test_the_end_game_is_the_last_part(part: float, epochs: int, expected: list[int]):
-    end_game = EndGame(torch.arange(3), part)
+    end_game = EndGame(torch.arange(3), part, share=1.0)
     assert [epoch for epoch in range(epochs) if end_game.includes(epoch, epochs)] == expected
 
 
@@ -34,3 +34,21 @@ def test_fewer_rows_than_an_epoch_has_and_more():
     first, again, other = (shuffled_rounds(rows, 25, torch.Generator().manual_seed(s)).tolist() for s in (1, 1, 2))
     assert first == again
     assert first != other
+
+
+@pytest.mark.parametrize(("share", "own"), [(0.25, 3), (0.5, 6), (1.0, 12), (0.01, 1)])
+def test_the_end_game_has_its_share_of_an_epoch(share: float, own: int):
+    end_game = EndGame(torch.tensor([9, 10, 11]), part=1.0, share=share)
+    orders = [end_game.order(12, torch.Generator().manual_seed(seed)).tolist() for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+    for order in orders:
+        ours, others = [i for i in order if i >= 9], [i for i in order if i < 9]
+        assert (len(ours), len(others)) == (own, 12 - own)
+        assert len(set(ours)) == min(own, 3)  # all of them before any comes again
+        assert len(set(others)) == min(12 - own, 9)
+
+
+def test_the_images_of_the_end_game_and_the_others_are_mixed():
+    end_game = EndGame(torch.arange(500, 1000), part=1.0, share=0.5)
+    order = end_game.order(1000, torch.Generator().manual_seed(0))
+    assert 200 < int((order[:500] >= 500).sum()) < 300
