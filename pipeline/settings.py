@@ -177,7 +177,7 @@ class DistillSettings(TrainingSettings):
     # the epochs is of pictures without augmentation but mirroring, and a share of each such epoch theirs
     focus: Literal["unseen", "testing"] = "unseen"
     focus_part: float = Field(default=0.3, gt=0.0, le=1.0)
-    focus_share: float = Field(default=0.5, gt=0.0, le=1.0)
+    focus_share: float = Field(default=1.0, gt=0.0, le=1.0)
     weight_decay: NotNegative = 0.01
     alpha: Fraction = 0.8  # share of the soft loss on labelled images (the report's best); 1.0 on unlabelled ones
     temperature: Positive = 2.0  # of teacher and student alike, with the T^2 factor of arXiv 1503.02531

@@ -137,7 +137,7 @@ def test_a_focus_on_testing_gives_the_test_images_the_last_epochs(smoke_copy, ru
         return iter(of_epoch)
 
     monkeypatch.setattr(EpochBatches, "epoch", spied)
-    end_game = ("distill.focus=testing", "distill.focus_part=0.4", "distill.focus_share=1.0")
+    end_game = ("distill.focus=testing", "distill.focus_part=0.4")
     done, _ = rerun(smoke_copy, run_cli, "--set", *end_game)
     assert done == LATE - {"export-soft-labels"}
     assert labelled == [True, True, False, True, False]  # 3 epochs, then 2 with low-bit weights
