@@ -174,7 +174,7 @@ class DistillSettings(TrainingSettings):
     start: str = ""  # a packed file of that network: its student goes on learning; empty: random weights
     seed: Seed = 0
     # what the student is for: pictures that nobody has seen, or the contest's test images. For them the last part of
-    # the epochs is of pictures without augmentation but mirroring, and a share of each such epoch theirs
+    # the epochs, and all with low-bit weights, are of pictures that are only mirrored, a share of them test images
     focus: Literal["unseen", "testing"] = "unseen"
     focus_part: float = Field(default=0.3, gt=0.0, le=1.0)
     focus_share: float = Field(default=1.0, gt=0.0, le=1.0)
@@ -185,13 +185,12 @@ class DistillSettings(TrainingSettings):
 
     def shaping(self) -> dict[str, Any]:
         """The settings that shape the result, as JSON values, for digests; of `start` the bytes count alone."""
-        ignored = {"start", "focus", "focus_part", "focus_share"}
-        return {name: value for name, value in super().shaping().items() if name not in ignored} | self.end_game()
+        ignored = {"start"} if self.focus == "testing" else {"start", "focus", "focus_part", "focus_share"}
+        return {name: value for name, value in super().shaping().items() if name not in ignored}
 
     def end_game(self) -> dict[str, Any]:
-        """What of the focus shapes a training, as JSON values: nothing where it is on unseen pictures."""
-        told = ("focus", "focus_part", "focus_share")
-        return {} if self.focus == "unseen" else {name: getattr(self, name) for name in told}
+        """What of the focus shapes a training that is of the end game from the first epoch on, as JSON values."""
+        return {} if self.focus == "unseen" else {"focus": self.focus, "focus_share": self.focus_share}
 
 
 def _as_text(value: Any) -> Any:

@@ -61,9 +61,8 @@ def start_reads(job: Job) -> dict[str, str]:
     return {"start": file_digest(Path(start))} if start else {}
 
 
-def starts_low_bit(job: Job) -> bool:
-    """Whether the student goes on from a file whose weights have a few bits each."""
-    start = job.settings.distill.start
+def starts_low_bit(start: str) -> bool:
+    """Whether `distill.start` is a file whose weights have a few bits each."""
     return bool(start) and load_packed(Path(start)).precision == "low-bit"
 
 

@@ -31,6 +31,7 @@ class StudentTraining:
     label: str
     stage: str  # in the metrics
     settings: TrainingSettings
+    end_game: float  # part of its epochs, where the focus is on test images
     checkpoint: Path
     identity: str
 
@@ -71,10 +72,13 @@ def train_student(job: Job, device: "Device", network: "nn.Module", own: Student
         say(f"{own.label}: epoch {of}, loss {report.loss:.4f}{shown}, {report.seconds:.1f} s")
 
     training = Training(own.label, own.settings, distill.seed, own.checkpoint, own.identity)
-    return train(network, _training_set(job, facts, labels, normalisation), loss_of, training, device, on_epoch)
+    training_set = _training_set(job, facts, labels, normalisation, own.end_game)
+    return train(network, training_set, loss_of, training, device, on_epoch)
 
 
-def _training_set(job: Job, facts: ContestFacts, labels: "SoftLabels", normalisation: "Normalisation") -> "TrainingSet":
+def _training_set(
+    job: Job, facts: ContestFacts, labels: "SoftLabels", normalisation: "Normalisation", end_game: float
+) -> "TrainingSet":
     import torch
 
     from pipeline.data.batches import TrainingSet
@@ -90,11 +94,11 @@ def _training_set(job: Job, facts: ContestFacts, labels: "SoftLabels", normalisa
         len(facts.classes),
         normalisation,
         job.settings.distill.temperature,
-        end_game=_end_game(job, facts),
+        end_game=end_game_of(job, facts, end_game),
     )
 
 
-def _end_game(job: Job, facts: ContestFacts) -> "EndGame | None":
+def end_game_of(job: Job, facts: ContestFacts, part: float) -> "EndGame | None":
     """With the focus on them, the test images have a share of the last epochs: they come last in the set."""
     import torch
 
@@ -105,7 +109,7 @@ def _end_game(job: Job, facts: ContestFacts) -> "EndGame | None":
         return None
     others = sum(len(facts.ids[split]) for split in job.request.labelled_splits)
     rows_N = torch.arange(others, others + len(facts.ids["testing"]))
-    return EndGame(rows_N, distill.focus_part, distill.focus_share)
+    return EndGame(rows_N, part, distill.focus_share)
 
 
 def _validate(

@@ -76,7 +76,11 @@ class TrainingSet:
     temperature: float = 1.0
     sizes: Sequence[int] = ()  # pixels, which the epochs go through; empty: as the views are
     rows_N: Tensor | None = None  # int64, the images that are learned from; None: all
-    end_game: EndGame | None = None
+    end_game: EndGame | None = None  # of a set of all images
+
+    def __post_init__(self) -> None:
+        """A set is of some images, or has some of them come more often, not both."""
+        assert self.rows_N is None or self.end_game is None
 
     @property
     def images(self) -> int:
@@ -120,14 +124,15 @@ class EpochBatches:
         order_N = self._order(epoch, generator)
         count = min(self.settings.batch_size, self.set.images)
         size = size_at(epoch, epochs=self.settings.epochs, sizes=self.set.sizes)
-        shift = 0 if self._end_game(epoch) else self.settings.shift
+        end_game = self._end_game(epoch)
+        shift = 0 if end_game else self.settings.shift
         for step in range(self.steps):
             index_B = order_N[step * count : (step + 1) * count]
             images_BHWC = jitter(images_NHWC, index_B, self.settings.flip, shift, generator)
             images_BCHW = resized(self.set.normalisation.apply(images_BHWC), size)
             soft_BC = None if soft_NC is None else soft_NC[index_B]
             batch = Batch(images_BCHW, self._hard_NC[index_B], soft_BC)
-            yield mix(batch, self.settings, mixing, generator)
+            yield batch if end_game else mix(batch, self.settings, mixing, generator)
 
     def close(self) -> None:
         """Stop reading ahead."""

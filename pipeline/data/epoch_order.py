@@ -8,14 +8,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class EndGame:
-    """The last epochs of a training: clean pictures where they are, and a set share of them for some of the images.
-
-    Less augmentation late: the student answers for the very pictures that it learns from there.
-    """
+    """The last epochs of a training: clean pictures, neither moved nor mixed, many of them of some images."""
 
     rows_N: Tensor  # int64, those images
     part: float  # of the epochs, the last ones, above 0, at most 1
-    share: float  # of an epoch's pictures that are of those images, above 0, at most 1
+    share: float  # of an epoch's pictures that are of those images, at most 1; they are never fewer than elsewhere
 
     def includes(self, epoch: int, epochs: int) -> bool:
         """Whether an epoch, counted from 0, is one of them; the last one always is."""
@@ -26,12 +23,11 @@ class EndGame:
 
         An epoch keeps its number of steps that way, and with it the schedule.
         """
-        where = generator.device
-        own_N = self.rows_N.to(where)
-        is_other_N = torch.ones(count, dtype=torch.bool, device=where).index_fill_(0, own_N, False)
-        of_own = max(1, round(self.share * count))
-        others_N = shuffled_rounds(is_other_N.nonzero().flatten(), count - of_own, generator)
-        order_N = torch.cat([shuffled_rounds(own_N, of_own, generator), others_N])
+        rows_N = self.rows_N.to(generator.device)
+        is_other_N = torch.ones(count, dtype=torch.bool, device=generator.device).index_fill_(0, rows_N, False)
+        often = max(round(self.share * count), len(rows_N))
+        others_N = shuffled_rounds(is_other_N.nonzero().flatten(), count - often, generator)
+        order_N = torch.cat([shuffled_rounds(rows_N, often, generator), others_N])
         return order_N[shuffled(count, generator)]
 
 

@@ -51,7 +51,9 @@ def quantise_student(job: Job, device: "Device") -> None:
         if quantise.epochs:
             identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
             checkpoint = job.run.checkpoint(job.run.quantised_student)
-            own = StudentTraining("low-bit student", "quantise", quantise, checkpoint, identity)
+            own = StudentTraining(
+                "low-bit student", "quantise", quantise, 1.0, checkpoint, identity
+            )  # they are the end
             trained = train_student(job, device, network, own)
             network, seconds = trained.network, trained.earlier_seconds
         save_tensors(job.run.quantised_student, network.state_dict(), {"network": chosen.name})
@@ -59,6 +61,11 @@ def quantise_student(job: Job, device: "Device") -> None:
         return {"device": device.description, "earlier_seconds": seconds}
 
     run_step(job.run, step, work, full_check=job.full_check)
+
+
+def expected_growth(epochs: int, *, low_bit_before: bool) -> float:
+    """By what factor low-bit epochs make a file larger than its weights, rounded before them, would be."""
+    return 1.0 if low_bit_before else 1 + GROWTH * min(epochs, GROWING_EPOCHS)
 
 
 def _clip_for_limit(job: Job, chosen: StudentNetwork) -> float:
@@ -72,7 +79,7 @@ def _clip_for_limit(job: Job, chosen: StudentNetwork) -> float:
         return quantise.clip
     plan, header = bit_plan(job.settings, chosen), packed_header(job, chosen)
     student = trained_student(job, chosen)
-    growth = 1 + GROWTH * (0 if starts_low_bit(job) else min(quantise.epochs, GROWING_EPOCHS))
+    growth = expected_growth(quantise.epochs, low_bit_before=starts_low_bit(job.settings.distill.start))
 
     def size_of(clip: float) -> float:
         folded, weights = low_bit_weights(learn_steps(student, plan, clip))

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,8 +58,7 @@ def test_a_student_goes_on_where_the_other_one_was(smoke_copy, run_cli, tmp_path
 @pytest.mark.parametrize(("precision", "few_bits"), [("low-bit", True), ("fp16", False), ("", False)])
 def test_a_start_with_few_bits_is_known(smoke_run, precision, few_bits):
     start = str(smoke_run.run.packed(precision)) if precision else ""
-    job = SimpleNamespace(settings=SimpleNamespace(distill=SimpleNamespace(start=start)))
-    assert starts_low_bit(job) is few_bits  # pyright: ignore[reportArgumentType]
+    assert starts_low_bit(start) is few_bits
 
 
 @pytest.mark.parametrize(

@@ -154,9 +154,10 @@ def test_a_set_smaller_than_a_batch_is_one_batch(tmp_path):
     assert batch.hard_probs_BC.shape == (7, CLASSES)
 
 
-def test_an_epoch_is_a_function_of_seed_and_number(tmp_path):
-    a_set = training_set(tmp_path)
-    settings = {"mixup_alpha": 0.4, "cutmix_alpha": 1.0, "mix_probability": 0.7}
+@pytest.mark.parametrize("end_game", [None, EndGame(torch.tensor([3, 7]), part=0.5, share=0.5)])
+def test_an_epoch_is_a_function_of_seed_and_number(tmp_path, end_game):
+    a_set = replace(training_set(tmp_path), end_game=end_game)
+    settings = {"mixup_alpha": 0.4, "cutmix_alpha": 1.0, "mix_probability": 0.7, "epochs": 4}
     with opened(a_set, **settings) as batches:
         through = [as_bytes(list(batches.epoch(epoch))) for epoch in range(4)]
     with opened(a_set, **settings) as batches:
@@ -182,12 +183,12 @@ def test_jitter_is_live(tmp_path):
     assert len(pictures) > 8  # of 18
 
 
-def test_the_end_game_moves_no_picture_and_still_flips(tmp_path):
+def test_the_end_game_moves_and_mixes_no_picture_and_still_flips(tmp_path):
     picture_HWC = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
     np.save(tmp_path / "view.npy", np.stack([picture_HWC] * 4))
     end_game = EndGame(torch.tensor([3]), part=0.5, share=0.5)
     one_view = TrainingSet([[tmp_path / "view.npy"]], torch.tensor([0, 1, 2, -1]), None, CLASSES, AS_THEY_ARE)
-    with opened(replace(one_view, end_game=end_game), shift=1, epochs=10) as batches:
+    with opened(replace(one_view, end_game=end_game), shift=1, epochs=10, mixup_alpha=1.0) as batches:
         pictures = [image for epoch in range(5, 10) for batch in batches.epoch(epoch) for image in batch.images_BCHW]
     expected = torch.from_numpy(picture_HWC).permute(2, 0, 1).float()
     flipped = [torch.equal(image, expected.flip(2)) for image in pictures]

@@ -16,6 +16,7 @@ from models.packed.student_file import PackedStudent, unpack_student
 from models.students import build_student
 from pipeline.data.batches import Normalisation
 from pipeline.data.tensor_file import load_tensors
+from pipeline.stages.quantise_student import expected_growth
 
 
 def packed(smoke_run, precision: str) -> PackedStudent:
@@ -65,3 +66,9 @@ def test_a_file_without_mirror_images_needs_no_training(smoke_copy, run_cli):
     submission = smoke_copy.run.submission
     header, _ = read_container((submission / "student.bin").read_bytes())
     assert (header.mirrored, json.loads((submission / "manifest.json").read_text())["mirrored"]) == (False, False)
+
+
+def test_a_file_grows_with_its_first_low_bit_epochs_alone():
+    found = [expected_growth(epochs, low_bit_before=False) for epochs in (0, 3, 5, 50)]
+    assert found == pytest.approx([1.0, 1.0072, 1.012, 1.012])
+    assert expected_growth(3, low_bit_before=True) == 1.0

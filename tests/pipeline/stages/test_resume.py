@@ -128,19 +128,20 @@ def test_inductive_keeps_the_test_images_out(smoke_copy, run_cli: RunCli):
     assert manifest["accuracy"][0]["protocol"] == "inductive"
 
 
-def test_a_focus_on_testing_gives_the_test_images_the_last_epochs(smoke_copy, run_cli: RunCli, monkeypatch):
-    labelled, epoch_of = [], EpochBatches.epoch
+@pytest.mark.parametrize("flags", [(), ("--final",)])
+def test_a_focus_on_testing_gives_the_test_images_the_last_epochs(smoke_copy, run_cli: RunCli, monkeypatch, flags):
+    learned, epoch_of = [], EpochBatches.epoch
 
     def spied(batches: EpochBatches, epoch: int) -> Iterator[Batch]:
         of_epoch = list(epoch_of(batches, epoch))
-        labelled.append(any(batch.hard_probs_BC.any() for batch in of_epoch))
+        if batches.set.soft_log_probs_VNC is not None:
+            learned.append("all" if any(batch.hard_probs_BC.any() for batch in of_epoch) else "test images")
         return iter(of_epoch)
 
     monkeypatch.setattr(EpochBatches, "epoch", spied)
-    end_game = ("distill.focus=testing", "distill.focus_part=0.4")
-    done, _ = rerun(smoke_copy, run_cli, "--set", *end_game)
-    assert done == LATE - {"export-soft-labels"}
-    assert labelled == [True, True, False, True, False]  # 3 epochs, then 2 with low-bit weights
+    done, _ = rerun(smoke_copy, run_cli, *flags, "--set", "distill.focus=testing", "distill.focus_part=0.4")
+    assert done >= LATE - {"export-soft-labels"}
+    assert learned == ["all", "all", "test images", *["test images"] * 2]  # 3 epochs, then 2 with low-bit weights
     assert manifest_of(smoke_copy)["focus"] == "testing"
 
 
