@@ -130,7 +130,8 @@ def _run_parser() -> argparse.ArgumentParser:
         type=Path,
         help="the contest; default: data/ or data.zip beside run.sh, else digits",
     )
-    add("--preset", metavar="NAME_OR_TOML", help=f"{', '.join(preset_names())}, or a file")
+    default = "default: demo for digits, gpu with a CUDA GPU, else cpu"
+    add("--preset", metavar="NAME_OR_TOML", help=f"{', '.join(preset_names())}, or a file; {default}")
     add("--name", help="name of the run; default: the contest's")
     add("--budget", metavar="BYTES", type=budget, default=BUDGET_BYTES, help=f"decimal bytes, default {BUDGET_BYTES}")
     add("--labels", metavar="FILE", type=Path, nargs="+", help="soft labels from elsewhere: nothing is taught")

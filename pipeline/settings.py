@@ -262,8 +262,8 @@ class Settings(Section):
     device: DeviceSettings = DeviceSettings()
 
     def mirrored(self) -> bool:
-        """Whether a packed file answers for the mirror image too."""
-        return self.pack.mirror and self.distill.flip
+        """Whether a packed file answers for the mirror image too: where all that it learned last was mirrored."""
+        return self.pack.mirror and self.distill.flip and (self.quantise.flip or not self.quantise.epochs)
 
     @model_validator(mode="before")
     @classmethod

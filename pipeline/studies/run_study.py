@@ -26,13 +26,15 @@ class Study:
 def study_lines(_: Job, rows: Sequence[dict[str, Any]]) -> list[str]:
     """A study's rows as a table."""
     titles = f"{'network':>18}{'weights':>9}{'predicted':>10}{'bytes':>9}{'validation':>11}{'agrees':>8}{'KL':>8}"
-    lines = [f"{'student':28}{titles}  protocol, focus"]
+    lines = [f"{'student':28}{titles}  protocol, focus, answers"]
     for row in rows:
         student = f"{row['point']} {row['precision']}, seed {row['seed']}"
         sizes = f"{row['parameters']:>9,}{row['predicted_bytes']:>10,}{row['packed_bytes']:>9,}"
         fidelity = f"{row['validation_agreement']:>8.2%}{row['validation_divergence']:>8.4f}"
         measured = f"{row['validation_accuracy']:>11.2%}{fidelity}"
-        lines.append(f"{student:28}{row['network']:>18}{sizes}{measured}  {row['protocol']}, {row['focus']}")
+        answers = "mirrored" if row["mirrored"] else "alone"
+        told = f"{row['protocol']}, {row['focus']}, {answers}"
+        lines.append(f"{student:28}{row['network']:>18}{sizes}{measured}  {told}")
     return lines
 
 

@@ -64,6 +64,11 @@ def test_a_file_answers_for_mirror_images_where_the_student_learned_them(flip: i
     assert settings.mirrored() is mirrored
 
 
+@pytest.mark.parametrize(("epochs", "mirrored"), [(0, True), (2, False)])
+def test_low_bit_epochs_without_flips_end_answers_for_mirror_images(epochs: int, mirrored: bool):
+    assert load_settings("smoke", ["quantise.flip=false", f"quantise.epochs={epochs}"]).mirrored() is mirrored
+
+
 @pytest.mark.parametrize("name", ["distill", "views", "teach"])
 def test_settings_are_frozen(name: str):
     settings = Settings()

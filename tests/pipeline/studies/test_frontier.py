@@ -53,8 +53,8 @@ def test_every_row_is_said_with_accuracy_and_fidelity(study):
     rows, lines = rows_of(study), study[3].splitlines()[-len(rows_of(study)) - 2 : -2]
     for row, line in zip(rows, lines, strict=True):
         shares = [f"{float(row[f'validation_{name}']):.2%}" for name in ("accuracy", "agreement")]
-        expected = [*shares, f"{float(row['validation_divergence']):.4f}", "transductive,", "unseen"]
-        assert line.split()[-5:] == expected
+        expected = [*shares, f"{float(row['validation_divergence']):.4f}", "transductive,", "unseen,", "mirrored"]
+        assert line.split()[-6:] == expected
 
 
 def test_the_reference_has_three_seeds_and_four_precisions(study):
