@@ -69,7 +69,7 @@ def test_every_recipe_with_every_seed_in_one_table(study):
             assert float(row[f"{split}_divergence"]) >= 0
     assert "testing against report, testing agreement: " in out
     assert [line.split("  ")[-1] for line in out.splitlines() if line.startswith("testing fp16")] == 3 * [
-        "transductive, testing"
+        "transductive, testing, mirrored"
     ]
 
 
