@@ -160,7 +160,7 @@ def test_studies_are_those_of_their_tables(found: Path) -> None:
     assert sorted(table(text, "| network | weights |")) == sorted(map(study_row, study_groups(found)))
 
 
-RECIPES = ROOT / "submissions" / "food11-recipes" / "recipes.csv"
+RECIPES = ROOT / "submissions" / "food11-recipes"
 
 
 def recipe_row(group: list[dict[str, str]]) -> str:
@@ -174,12 +174,19 @@ def recipe_row(group: list[dict[str, str]]) -> str:
 
 
 def test_recipes_are_those_of_their_table() -> None:
-    rows = rows_of(RECIPES)
-    groups = study_groups(RECIPES)
+    groups = study_groups(RECIPES / "recipes.csv")
     assert min(len(group) for group in groups if group[0]["point"] in ("report", "unseen")) >= 3
     assert table(STUDENTS, "| recipe | protocol |") == [recipe_row(group) for group in groups]
-    for line in gain_lines(rows):
+    for line in gain_lines(rows_of(RECIPES / "recipes.csv")):
         assert f"- {line}" in STUDENTS
+
+
+def test_end_games_are_those_of_their_table() -> None:
+    groups = study_groups(RECIPES / "end_game.csv")
+    assert table(STUDENTS, "| end game | protocol |") == [recipe_row(group) for group in groups]
+    rows = [row | {"point": row["point"].replace("none", "report")} for row in rows_of(RECIPES / "end_game.csv")]
+    for line in gain_lines(rows):  # against the row that has no end game
+        assert f"- {line.replace('report', 'none')}" in STUDENTS
 
 
 FAMILIES = ROOT / "submissions" / "food11-families"
