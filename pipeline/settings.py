@@ -173,12 +173,10 @@ class DistillSettings(TrainingSettings):
     network: str = "report-student"
     start: str = ""  # a packed file of that network: its student goes on learning; empty: random weights
     seed: Seed = 0
-    # the end game: the last part of the epochs, and all with low-bit weights, are of clean pictures that are only
-    # mirrored; 0: there is none
-    end_part: Fraction = 0.3
-    # what the student is for: pictures that nobody has seen, or the contest's test images, which then make up a share
-    # of the end game
+    # what the student is for: pictures that nobody has seen, or the contest's test images. For them the last part of
+    # the epochs, and all with low-bit weights, are of pictures that are only mirrored, a share of them test images
     focus: Literal["unseen", "testing"] = "unseen"
+    focus_part: float = Field(default=0.3, gt=0.0, le=1.0)
     focus_share: float = Field(default=1.0, gt=0.0, le=1.0)
     weight_decay: NotNegative = 0.01
     alpha: Fraction = 0.8  # share of the soft loss on labelled images (the report's best); 1.0 on unlabelled ones
@@ -187,21 +185,12 @@ class DistillSettings(TrainingSettings):
 
     def shaping(self) -> dict[str, Any]:
         """The settings that shape the result, as JSON values, for digests; of `start` the bytes count alone."""
-        ignored = {"start", "focus", "focus_share"}
-        own = {name: value for name, value in super().shaping().items() if name not in ignored}
-        return own | self.end_game()
+        ignored = {"start"} if self.focus == "testing" else {"start", "focus", "focus_part", "focus_share"}
+        return {name: value for name, value in super().shaping().items() if name not in ignored}
 
     def end_game(self) -> dict[str, Any]:
-        """What of the end game shapes a training that belongs to it whole, as JSON values."""
-        if not self.end_part:
-            return {}
-        return {"end_game_share": self.focus_share if self.focus == "testing" else 0.0}
-
-    @model_validator(mode="after")
-    def _a_focus_needs_an_end_game(self) -> Self:
-        if self.focus == "testing" and not self.end_part:
-            raise ValueError('end_part: found 0, focus = "testing" needs an end game')
-        return self
+        """What of the focus shapes a training that is of the end game from the first epoch on, as JSON values."""
+        return {} if self.focus == "unseen" else {"focus": self.focus, "focus_share": self.focus_share}
 
 
 def _as_text(value: Any) -> Any:

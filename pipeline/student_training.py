@@ -31,7 +31,7 @@ class StudentTraining:
     label: str
     stage: str  # in the metrics
     settings: TrainingSettings
-    end_part: float  # of its epochs that are of the end game
+    end_game: float  # part of its epochs, where the focus is on test images
     checkpoint: Path
     identity: str
 
@@ -72,12 +72,12 @@ def train_student(job: Job, device: "Device", network: "nn.Module", own: Student
         say(f"{own.label}: epoch {of}, loss {report.loss:.4f}{shown}, {report.seconds:.1f} s")
 
     training = Training(own.label, own.settings, distill.seed, own.checkpoint, own.identity)
-    training_set = _training_set(job, facts, labels, normalisation, own.end_part)
+    training_set = _training_set(job, facts, labels, normalisation, own.end_game)
     return train(network, training_set, loss_of, training, device, on_epoch)
 
 
 def _training_set(
-    job: Job, facts: ContestFacts, labels: "SoftLabels", normalisation: "Normalisation", end_part: float
+    job: Job, facts: ContestFacts, labels: "SoftLabels", normalisation: "Normalisation", end_game: float
 ) -> "TrainingSet":
     import torch
 
@@ -94,23 +94,22 @@ def _training_set(
         len(facts.classes),
         normalisation,
         job.settings.distill.temperature,
-        end_game=end_game_of(job, facts, end_part),
+        end_game=end_game_of(job, facts, end_game),
     )
 
 
 def end_game_of(job: Job, facts: ContestFacts, part: float) -> "EndGame | None":
-    """The last part of the epochs; with the focus on them, test images, the last of the set, have a share of it."""
+    """With the focus on them, the test images have a share of the last epochs: they come last in the set."""
     import torch
 
     from pipeline.data.epoch_order import EndGame
 
-    if not part:
+    distill = job.settings.distill
+    if distill.focus == "unseen":
         return None
-    if job.settings.distill.focus == "unseen":
-        return EndGame(torch.arange(0), part, share=0.0)
     others = sum(len(facts.ids[split]) for split in job.request.labelled_splits)
     rows_N = torch.arange(others, others + len(facts.ids["testing"]))
-    return EndGame(rows_N, part, job.settings.distill.focus_share)
+    return EndGame(rows_N, part, distill.focus_share)
 
 
 def _validate(

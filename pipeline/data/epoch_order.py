@@ -8,11 +8,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class EndGame:
-    """The last epochs of a training: clean pictures, neither moved nor mixed, many of them of some images, if any."""
+    """The last epochs of a training: clean pictures, neither moved nor mixed, many of them of some images."""
 
-    rows_N: Tensor  # int64, those images; of none the share is 0
+    rows_N: Tensor  # int64, those images
     part: float  # of the epochs, the last ones, above 0, at most 1
-    share: float  # of an epoch's pictures that are of those images, 0..1; they are never fewer than elsewhere
+    share: float  # of an epoch's pictures that are of those images, at most 1; they are never fewer than elsewhere
 
     def includes(self, epoch: int, epochs: int) -> bool:
         """Whether an epoch, counted from 0, is one of them; the last one always is."""

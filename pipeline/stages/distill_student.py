@@ -41,7 +41,7 @@ def distill_student(job: Job, device: "Device") -> None:
         )
         identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
         checkpoint = job.run.checkpoint(job.run.student)
-        own = StudentTraining("student", "distill", distill, distill.end_part, checkpoint, identity)
+        own = StudentTraining("student", "distill", distill, distill.focus_part, checkpoint, identity)
         trained = train_student(job, device, network, own)
         save_tensors(job.run.student, trained.network.state_dict(), {"network": chosen.name})
         job.run.checkpoint(job.run.student).unlink(missing_ok=True)

@@ -48,11 +48,13 @@ def quantise_student(job: Job, device: "Device") -> None:
     def work() -> dict[str, Any]:
         network = learn_steps(trained_student(job, chosen), plan, clip)
         say(f"low-bit student: {quantise.bits} bits, head {quantise.head_bits}, {quantise.epochs} epochs")
-        seconds, end_part = 0.0, 1.0 if distill.end_part else 0.0  # they are the end
+        seconds = 0.0
         if quantise.epochs:
             identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
             checkpoint = job.run.checkpoint(job.run.quantised_student)
-            own = StudentTraining("low-bit student", "quantise", quantise, end_part, checkpoint, identity)
+            own = StudentTraining(
+                "low-bit student", "quantise", quantise, 1.0, checkpoint, identity
+            )  # they are the end
             trained = train_student(job, device, network, own)
             network, seconds = trained.network, trained.earlier_seconds
         save_tensors(job.run.quantised_student, network.state_dict(), {"network": chosen.name})

@@ -26,7 +26,6 @@ REPORT = {
     "distill": {
         "start": "",
         "focus": "unseen",
-        "end_part": 0.0,
         "alpha": 0.8,
         "temperature": 1.0,
         "optimizer": "adamw",

@@ -81,31 +81,19 @@ def test_settings_are_frozen(name: str):
 def test_when_to_save_does_not_shape_the_result():
     testing = load_settings("smoke", ["distill.focus=testing"]).distill
     known = set(type(testing).model_fields)
-    told_otherwise = {"start", "focus", "focus_share"}  # the file's bytes, and the test images' share of the end game
-    assert known - set(testing.shaping()) == {"checkpoint_seconds"} | told_otherwise
+    assert known - set(testing.shaping()) == {"checkpoint_seconds", "start"}  # of the start the bytes are read
 
 
-def shaping(*changes: str) -> dict:
-    return load_settings("smoke", [f"distill.{change}" for change in changes]).distill.shaping()
+def test_how_a_focus_is_set_shapes_nothing_without_one():
+    unseen, testing = (load_settings("smoke", [f"distill.focus={name}"]).distill for name in ("unseen", "testing"))
+    assert set(testing.shaping()) - set(unseen.shaping()) == {"focus", "focus_part", "focus_share"}
 
 
-def test_an_end_game_shapes_the_student_as_far_as_there_is_one():
-    assert shaping("focus_share=0.5") == shaping()
-    assert shaping()["end_game_share"] == 0.0
-    assert shaping("focus=testing", "focus_share=0.5")["end_game_share"] == 0.5
-    assert "end_game_share" not in shaping("end_part=0.0")
-    assert shaping("end_part=0.4") != shaping()
-
-
-@pytest.mark.parametrize(("name", "value"), [("end_part", "1.1"), ("focus_share", "0"), ("focus_share", "1.1")])
-def test_an_end_game_has_some_of_the_epochs_and_a_focus_some_of_it(name: str, value: str):
+@pytest.mark.parametrize("name", ["focus_part", "focus_share"])
+@pytest.mark.parametrize("value", ["0", "1.1", "-0.1"])
+def test_a_focus_has_some_of_the_epochs_and_of_each(name: str, value: str):
     with pytest.raises(RequestError, match=rf"distill\.{name}: .*(greater|less) than"):
         load_settings("smoke", [f"distill.{name}={value}"])
-
-
-def test_a_focus_needs_an_end_game():
-    with pytest.raises(RequestError, match=r'distill: end_part: found 0, focus = "testing" needs an end game'):
-        load_settings("smoke", ["distill.focus=testing", "distill.end_part=0"])
 
 
 def test_the_low_bit_student_sees_its_pictures_as_the_student_does():

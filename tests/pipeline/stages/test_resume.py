@@ -139,14 +139,14 @@ def test_a_focus_on_testing_gives_the_test_images_the_last_epochs(smoke_copy, ru
         return iter(of_epoch)
 
     monkeypatch.setattr(EpochBatches, "epoch", spied)
-    done, _ = rerun(smoke_copy, run_cli, *flags, "--set", "distill.focus=testing", "distill.end_part=0.4")
+    done, _ = rerun(smoke_copy, run_cli, *flags, "--set", "distill.focus=testing", "distill.focus_part=0.4")
     assert done >= LATE - {"export-soft-labels"}
     assert learned == ["all", "all", "test images", *["test images"] * 2]  # 3 epochs, then 2 with low-bit weights
     assert manifest_of(smoke_copy)["focus"] == "testing"
 
 
 def test_how_a_focus_that_is_not_set_would_be_redoes_nothing(smoke_copy, run_cli: RunCli):
-    assert rerun(smoke_copy, run_cli, "--set", "distill.focus_share=0.9")[0] == {"deliver"}
+    assert rerun(smoke_copy, run_cli, "--set", "distill.focus_part=0.4", "distill.focus_share=0.9")[0] == {"deliver"}
 
 
 def test_a_focus_on_testing_is_not_inductive(smoke_copy, run_cli: RunCli):
