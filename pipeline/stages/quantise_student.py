@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOMY = 0.97  # of the limit: a file that is expected to be smaller keeps the clip of the settings
 # What an epoch with rounded weights adds to a file: 3 add 0.8 to 0.9 %, 5 add 1.2 %, on eight students of food11.
-# A student that goes on from a low-bit file: -0.4 to +0.5 % on five, and two more came out above the limit; what
+# A student that goes on from a low-bit file: -0.4 to +0.5 % on five, and four more came out above the limit; what
 # exceeds it, coarser steps take off.
 GROWTH, GROWING_EPOCHS = 0.0024, 5
 
