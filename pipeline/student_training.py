@@ -94,11 +94,11 @@ def _training_set(
         len(facts.classes),
         normalisation,
         job.settings.distill.temperature,
-        end_game=end_game_of(job, facts, end_game),
+        end_game=_end_game(job, facts, end_game),
     )
 
 
-def end_game_of(job: Job, facts: ContestFacts, part: float) -> "EndGame | None":
+def _end_game(job: Job, facts: ContestFacts, part: float) -> "EndGame | None":
     """With the focus on them, the test images have a share of the last epochs: they come last in the set."""
     import torch
 

@@ -82,14 +82,14 @@ def gains(rows: Sequence[dict[str, Any]], column: str, one: str, other: str) -> 
 
 
 def gain_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """How far each recipe is from the report's, seed by seed and measured on the same images; standard errors."""
-    lines = []
-    for name in dict.fromkeys(row["point"] for row in rows if row["point"] != "report"):
+    """How far each recipe is from the first one, seed by seed and measured on the same images; standard errors."""
+    lines, (first, *others) = [], dict.fromkeys(row["point"] for row in rows)
+    for name in others:
         for column in ("validation_accuracy", "testing_agreement"):
-            found = gains(rows, column, name, "report")
+            found = gains(rows, column, name, first)
             mean, error = mean_and_error([100 * gain for gain in found])
             points = f"{mean:+.2f} points, one seed" if len(found) == 1 else f"{mean:+.2f} ± {error:.2f} points"
-            lines.append(f"{name} against report, {column.replace('_', ' ')}: {points}")
+            lines.append(f"{name} against {first}, {column.replace('_', ' ')}: {points}")
     return lines
 
 

@@ -16,6 +16,7 @@ from pipeline.learning import training
 
 RunCli = Callable[..., tuple[int, str, str]]
 
+FINAL = {"prepare-teacher-validation-001", "prepare-student-validation-001", "teach-00", "teach-01"}
 LATE = {"export-soft-labels", "distill", "quantise", "pack", "predict", "deliver"}
 
 
@@ -128,8 +129,13 @@ def test_inductive_keeps_the_test_images_out(smoke_copy, run_cli: RunCli):
     assert manifest["accuracy"][0]["protocol"] == "inductive"
 
 
-@pytest.mark.parametrize("flags", [(), ("--final",)])
-def test_a_focus_on_testing_gives_the_test_images_the_last_epochs(smoke_copy, run_cli: RunCli, monkeypatch, flags):
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [((), LATE - {"export-soft-labels"}), (("--final",), LATE | FINAL | {"export-00", "export-01"})],
+)
+def test_a_focus_on_testing_gives_the_test_images_the_last_epochs(
+    smoke_copy, run_cli: RunCli, monkeypatch, flags, expected
+):
     learned, epoch_of = [], EpochBatches.epoch
 
     def spied(batches: EpochBatches, epoch: int) -> Iterator[Batch]:
@@ -140,7 +146,7 @@ def test_a_focus_on_testing_gives_the_test_images_the_last_epochs(smoke_copy, ru
 
     monkeypatch.setattr(EpochBatches, "epoch", spied)
     done, _ = rerun(smoke_copy, run_cli, *flags, "--set", "distill.focus=testing", "distill.focus_part=0.4")
-    assert done >= LATE - {"export-soft-labels"}
+    assert done == expected
     assert learned == ["all", "all", "test images", *["test images"] * 2]  # 3 epochs, then 2 with low-bit weights
     assert manifest_of(smoke_copy)["focus"] == "testing"
 
@@ -158,7 +164,7 @@ def test_a_focus_on_testing_is_not_inductive(smoke_copy, run_cli: RunCli):
 
 def test_final_trains_on_validation_and_claims_nothing(smoke_copy, run_cli: RunCli):
     done, out = rerun(smoke_copy, run_cli, "--final")
-    assert done >= {"prepare-teacher-validation-001", "prepare-student-validation-001", "teach-00", "teach-01"} | LATE
+    assert done >= FINAL | LATE
     manifest = manifest_of(smoke_copy)
     assert manifest["accuracy"] == []
     assert manifest["protocol"] == "transductive, final"
