@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipeline.atomic import write_json
-from pipeline.console import complain, say
-from pipeline.errors import MachineError, RequestError
+from pipeline.runtime.atomic import write_json
+from pipeline.runtime.console import complain, say
+from pipeline.runtime.errors import MachineError, RequestError
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder of run.sh: runs/ and submissions/ lie there
 MACHINE_ERRNOS = {
@@ -99,10 +99,10 @@ def machine_failure(error: Exception) -> str:
 
 def _run(argv: list[str], root: Path) -> int:
     """The whole run."""
-    from pipeline.request import Job
-    from pipeline.resolve_request import resolve
-    from pipeline.run_all import run_all
-    from pipeline.run_folder import RunFolder
+    from pipeline.runtime.folder import RunFolder
+    from pipeline.runtime.request import Job
+    from pipeline.stages.request import resolve
+    from pipeline.stages.run import run_all
 
     arguments = _run_parser().parse_args(argv)
     request = resolve(arguments, root)
@@ -110,9 +110,9 @@ def _run(argv: list[str], root: Path) -> int:
 
 
 def _run_parser() -> argparse.ArgumentParser:
-    from pipeline.read_settings import preset_names
-    from pipeline.resolve_request import budget
-    from pipeline.settings import BUDGET_BYTES
+    from pipeline.runtime.load_settings import preset_names
+    from pipeline.runtime.settings import BUDGET_BYTES
+    from pipeline.stages.request import budget
 
     others = [f"  {name:8} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
     parser = _Parser(
@@ -145,8 +145,8 @@ def _run_parser() -> argparse.ArgumentParser:
 
 def _stage(stage: str) -> Callable[[list[str], Path], int]:
     def command(argv: list[str], root: Path) -> int:
-        from pipeline.run_folder import RunFolder, check_name
-        from pipeline.run_stage import run_stage
+        from pipeline.runtime.folder import RunFolder, check_name
+        from pipeline.stages.run_stage import run_stage
 
         parser = _Parser(prog=f"./run.sh {stage}", allow_abbrev=False, description=command.__doc__)
         parser.add_argument("--name", required=True, help="name of the run")
@@ -161,9 +161,9 @@ def _stage(stage: str) -> Callable[[list[str], Path], int]:
 
 def _verify(argv: list[str], _root: Path) -> int:
     """Check a file's bytes on disk against the budget."""
-    from pipeline.resolve_request import budget
-    from pipeline.settings import BUDGET_BYTES
-    from pipeline.stages.verify_size import verify_size
+    from pipeline.runtime.settings import BUDGET_BYTES
+    from pipeline.stages.delivery.verify import verify_size
+    from pipeline.stages.request import budget
 
     parser = _Parser(prog="./run.sh verify", allow_abbrev=False, description=_verify.__doc__)
     parser.add_argument("file", type=Path)
@@ -176,8 +176,8 @@ def _verify(argv: list[str], _root: Path) -> int:
 
 def _predict(argv: list[str], _root: Path) -> int:
     """Write predictions from a packed file alone."""
-    from pipeline.data.cores import available_cores
-    from pipeline.stages.predict_testing import predict_folder
+    from pipeline.runtime.cores import available_cores
+    from pipeline.stages.delivery.predict import predict_folder
 
     parser = _Parser(prog="./run.sh predict", allow_abbrev=False, description=_predict.__doc__)
     parser.add_argument("file", type=Path)
@@ -191,7 +191,7 @@ def _predict(argv: list[str], _root: Path) -> int:
 
 def _ledger(argv: list[str], _root: Path) -> int:
     """Show where the bytes of a packed file go, tensor by tensor."""
-    from pipeline.stages.show_ledger import ledger_json, ledger_lines, read_ledger
+    from pipeline.stages.delivery.ledger import ledger_json, ledger_lines, read_ledger
 
     parser = _Parser(prog="./run.sh ledger", allow_abbrev=False, description=_ledger.__doc__)
     parser.add_argument("file", type=Path)
@@ -204,7 +204,7 @@ def _ledger(argv: list[str], _root: Path) -> int:
 
 def _models(argv: list[str], _root: Path) -> int:
     """List every student network: parameters, bytes at each precision."""
-    from models.budget import describe_students
+    from models.packed.size import describe_students
 
     parser = _Parser(prog="./run.sh models", allow_abbrev=False, description=_models.__doc__)
     parser.add_argument("--json", action="store_true")
@@ -222,8 +222,8 @@ def _models(argv: list[str], _root: Path) -> int:
 
 def _bench(argv: list[str], root: Path) -> int:
     """Measure how fast this machine trains, against a plain loop and against its own limit."""
-    from pipeline.read_settings import load_settings
-    from pipeline.resolve_request import data_beside
+    from pipeline.runtime.load_settings import load_settings
+    from pipeline.stages.request import data_beside
 
     parser = _Parser(prog="./run.sh bench", allow_abbrev=False, description=_bench.__doc__)
     parser.add_argument("--data", metavar="DIR_OR_ZIP", type=Path, help="as for a run")
@@ -242,10 +242,10 @@ def _bench(argv: list[str], root: Path) -> int:
 
 def _study(argv: list[str], root: Path) -> int:
     """Train many networks and compare them: students (frontier, networks, recipes) or the preset's members."""
-    from pipeline.request import Job
-    from pipeline.resolve_request import budget, contest_name, resolve
-    from pipeline.run_folder import RunFolder
-    from pipeline.settings import BUDGET_BYTES
+    from pipeline.runtime.folder import RunFolder
+    from pipeline.runtime.request import Job
+    from pipeline.runtime.settings import BUDGET_BYTES
+    from pipeline.stages.request import budget, contest_name, resolve
     from pipeline.studies.run_study import MEMBERS, STUDIES, run_study
 
     parser = _Parser(prog="./run.sh study", allow_abbrev=False, description=_study.__doc__)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline.__main__ import main
-from pipeline.run_folder import RunFolder
+from pipeline.runtime.folder import RunFolder
 
 # Pictures of 16x16 gain nothing from a second thread, and threads that wait for a busy core cost seconds an epoch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

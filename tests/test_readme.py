@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import COMMANDS
-from pipeline.atomic import file_digest
 from pipeline.bench import run_bench
-from pipeline.read_settings import PRESETS, preset_names
+from pipeline.runtime.atomic import file_digest
+from pipeline.runtime.load_settings import PRESETS, preset_names
 from pipeline.studies.recipes import gain_lines
 from pipeline.studies.run_study import MEMBERS, STUDIES
 from pipeline.studies.tables import mean_and_error

@@ -1,6 +1,6 @@
 """Which layer gets how many levels, and what a weight then costs (no torch, no numpy).
 
-Layers are named as in the layer table ("conv1"); `models.compress.low_bit_levels` says what levels are.
+Layers are named as in the layer table ("conv1"); `models.compress.bit_plan` says what levels are.
 """
 
 import itertools
@@ -8,9 +8,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.compress.low_bit_levels import LEVELS, code_range
-from models.layers import parameter_shapes
-from models.networks import Network
+from models.students.families import Network
+from models.students.layers import parameter_shapes
 
 HEAD = "classifier"
 
@@ -46,3 +45,11 @@ def gaussian_bits(levels: int, clip: float) -> float:
     below = [0.5 * (1 + math.erf(edge / math.sqrt(2))) for edge in edges]
     shares = [above - under for under, above in itertools.pairwise(below)]
     return -sum(share * math.log2(share) for share in shares if share > 0)
+
+
+LEVELS = {"ternary": 3, "2": 4, "3": 8, "4": 16, "5": 32, "6": 64, "8": 256}  # name of a bit width -> its levels
+
+
+def code_range(levels: int) -> tuple[int, int]:
+    """Smallest and largest code: from -(levels // 2) to (levels - 1) // 2, so that 0 is always one of them."""
+    return -(levels // 2), (levels - 1) // 2

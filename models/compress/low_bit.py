@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compress.low_bit_levels import code_range
+from models.compress.bit_plan import code_range
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.compress import quantization
-from models.compress.quantization import Quantised
+from models.compress import minmax as quantization
+from models.compress.minmax import Quantised
 from models.packed.byte_reader import PackedFileError
 from models.packed.low_bit_codec import decode_low_bit
 from models.packed.precisions import CODEC_NAMES, FLOAT_CODECS, Codec, Shape, encoded_bytes

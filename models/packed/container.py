@@ -9,10 +9,10 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.layers import parameter_shapes
 from models.packed.byte_reader import ByteReader, PackedFileError, varint
 from models.packed.header import Header, read_header, write_header
 from models.packed.precisions import Codec, payload_limits
+from models.students.layers import parameter_shapes
 
 __all__ = [
     "PREFIX_BYTES",

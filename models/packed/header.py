@@ -7,9 +7,9 @@ channel mean and standard deviation (3 + 3 bytes, units of 1/255).
 
 from dataclasses import dataclass
 
-from models.layers import parameter_shapes
-from models.networks import FAMILIES, Network, check_class_count, family_of_id
 from models.packed.byte_reader import ByteReader, PackedFileError, varint
+from models.students.families import FAMILIES, Network, check_class_count, family_of_id
+from models.students.layers import parameter_shapes
 
 MAX_CLASS_NAME_BYTES = 1024
 _INDUCTIVE, _FINAL, _NAMES, _MIRRORED = 1, 2, 4, 8

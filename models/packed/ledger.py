@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from math import prod
 
-from models.layers import parameter_shapes
 from models.packed.container import CHECKSUM_BYTES, Entry, check_payloads, entry_bytes, header_bytes, read_container
 from models.packed.precisions import CODEC_NAMES, Codec, Shape, coded_bytes
+from models.students.layers import parameter_shapes
 
 
 @dataclass(frozen=True)

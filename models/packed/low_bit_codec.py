@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from models.compress.low_bit import LowBit, code_range
 from models.packed.byte_reader import ByteReader, PackedFileError
-from models.packed.fit_frequencies import entropy_bits, fit_description, ideal_bits
-from models.packed.frequency_tables import TOTAL, Frequencies, read_frequencies
+from models.packed.entropy.fit import entropy_bits, fit_description, ideal_bits
+from models.packed.entropy.range_coder import decode, encode
+from models.packed.entropy.tables import TOTAL, Frequencies, read_frequencies
 from models.packed.precisions import Codec, Shape, payload_limits
-from models.packed.range_coding import decode, encode
 
 _LEVELS_RANGE = (2, 256)
 

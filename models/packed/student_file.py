@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from models.compress.folding import fold_batchnorm
+from models.compress.batchnorm_folding import fold_batchnorm
 from models.compress.low_bit import LowBit
-from models.layers import parameter_shapes
 from models.packed.codecs import decode_tensor, encode_tensor
 from models.packed.container import Entry, Header, read_container, write_container
 from models.packed.low_bit_codec import encode_low_bit
 from models.packed.precisions import CODEC_NAMES, PRECISIONS, Codec, Shape, codec_of_tensor
-from models.students import build_student
+from models.students.build import build_student
+from models.students.layers import parameter_shapes
 
 __all__ = ["PRECISIONS", "PackedStudent", "pack_low_bit", "pack_student", "unpack_student"]
 
@@ -69,7 +69,7 @@ def unpack_student(data: bytes) -> PackedStudent:
     """Return the student of a packed file; PackedFileError for anything that could not have been packed.
 
     Every payload is checked against its shape before it is decoded, and a network has at most 32 MiB of weights
-    (`models.layers.MAX_PARAMETERS`), so that no file makes this allocate more than 64 MiB beyond its own size.
+    (`models.students.layers.MAX_PARAMETERS`), so that no file makes this allocate more than 64 MiB beyond its own size.
     """
     header, entries = read_container(data)
     shapes = _shapes(header)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.learning.device import Device
+from pipeline.runtime.device import Device
 
 COPY_BYTES = 2**28
 REPEATS = 7

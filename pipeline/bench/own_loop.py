@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.bench.workload import Workload
-from pipeline.data.batches import Batch, EpochBatches, Normalisation, TrainingSet
-from pipeline.learning.device import Device
-from pipeline.learning.inference import predict_log_probs
-from pipeline.learning.training import EpochReport, Training, train
-from pipeline.settings import TrainingSettings
+from pipeline.data.augment import Batch
+from pipeline.data.batches import EpochBatches, Normalisation, TrainingSet
+from pipeline.runtime.device import Device
+from pipeline.runtime.settings import TrainingSettings
+from pipeline.training.inference import predict_log_probs
+from pipeline.training.loop import EpochReport, Training, train
 
 NEVER_SECONDS = 1e9
 

@@ -15,20 +15,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.networks import STUDENTS
-from models.students import build_student
-from models.teachers import build_teacher
+from models.students.build import build_student
+from models.students.families import STUDENTS
+from models.teachers.build import build_teacher
 from pipeline.bench.machine_limit import copy_bytes_per_second, matrix_flops_per_second, training_flops
 from pipeline.bench.own_loop import answer_rate, loading_rate, own_training_set, train_rates
 from pipeline.bench.plain_loop import Photos, PlainLoop
 from pipeline.bench.workload import Workload, build_workload
-from pipeline.console import say
-from pipeline.data.cores import available_cores
-from pipeline.data.digits import write_digits
-from pipeline.data.source import open_source
-from pipeline.learning.device import Device, pick_device
-from pipeline.learning.losses import member_loss, student_loss
-from pipeline.settings import Settings
+from pipeline.contest.digits import write_digits
+from pipeline.contest.source import open_source
+from pipeline.runtime.console import say
+from pipeline.runtime.cores import available_cores
+from pipeline.runtime.device import Device, pick_device
+from pipeline.runtime.settings import Settings
+from pipeline.training.losses import member_loss, student_loss
 
 BATCH_SIZE = 256
 STUDENT, TEACHER = "report-student", "resnet18"

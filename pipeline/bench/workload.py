@@ -11,12 +11,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from pipeline.data.contest import read_contest
-from pipeline.data.image_array import create_image_array
-from pipeline.data.images import channel_statistics, decode_images
-from pipeline.data.source import Source
-from pipeline.data.views import ViewTask, make_view
-from pipeline.settings import DataSettings
+from pipeline.contest.contest import read_contest
+from pipeline.contest.decode import channel_statistics, decode_images
+from pipeline.contest.source import Source
+from pipeline.data.views import ViewTask, create_image_array, make_view
+from pipeline.runtime.settings import DataSettings
 
 Rgb = tuple[int, int, int]
 

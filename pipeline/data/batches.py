@@ -14,10 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.data.epoch_order import EndGame, shuffled
-from pipeline.data.jitter import jitter, resized
+from pipeline.data.augment import Batch, jitter, mix, resized
 from pipeline.data.view_reader import ViewReader
-from pipeline.settings import TrainingSettings
+from pipeline.runtime.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -46,18 +45,41 @@ def _statistics(normalisation: Normalisation, width: int, device: torch.device) 
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What one step sees. A row of `hard_probs_BC` sums to 1 where the image has a label, to 0 where it has none."""
+class EndGame:
+    """The last epochs of a training: clean pictures, neither moved nor mixed, many of them of some images."""
 
-    images_BCHW: Tensor
-    hard_probs_BC: Tensor
-    soft_probs_BC: Tensor | None  # at the temperature of the loss
+    rows_N: Tensor  # int64, those images
+    part: float  # of the epochs, the last ones, above 0, at most 1
+    share: float  # of an epoch's pictures that are of those images, at most 1; they are never fewer than elsewhere
 
-    def mixed(self, images_BCHW: Tensor, partner_B: Tensor, share: float) -> "Batch":
-        """The batch with targets mixed like its images: `share` of its own, the rest of its partner's."""
-        soft = self.soft_probs_BC
-        soft = soft if soft is None else torch.lerp(soft[partner_B], soft, share)
-        return Batch(images_BCHW, torch.lerp(self.hard_probs_BC[partner_B], self.hard_probs_BC, share), soft)
+    def includes(self, epoch: int, epochs: int) -> bool:
+        """Whether an epoch, counted from 0, is one of them; the last one always is."""
+        return epoch >= epochs - max(1, round(self.part * epochs))
+
+    def order(self, count: int, generator: torch.Generator) -> Tensor:
+        """What one of those epochs learns from, int64 [count], of a set of `count` images.
+
+        An epoch keeps its number of steps that way, and with it the schedule.
+        """
+        rows_N = self.rows_N.to(generator.device)
+        is_other_N = torch.ones(count, dtype=torch.bool, device=generator.device).index_fill_(0, rows_N, False)
+        often = max(round(self.share * count), len(rows_N))
+        others_N = shuffled_rounds(is_other_N.nonzero().flatten(), count - often, generator)
+        order_N = torch.cat([shuffled_rounds(rows_N, often, generator), others_N])
+        return order_N[shuffled(count, generator)]
+
+
+def shuffled(count: int, generator: torch.Generator) -> Tensor:
+    """Every number below `count` once, int64 [count], on the generator's device."""
+    return torch.randperm(count, generator=generator, device=generator.device)
+
+
+def shuffled_rounds(rows_N: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`count` of the rows: all of them before any comes again, each round in an order of its own."""
+    if count == 0:
+        return rows_N[:0]
+    rounds = -(-count // len(rows_N))
+    return rows_N[torch.cat([shuffled(len(rows_N), generator) for _ in range(rounds)])[:count]]
 
 
 @dataclass(frozen=True)
@@ -167,35 +189,6 @@ class EpochBatches:
 def soften(log_probs_NC: Tensor, temperature: float) -> Tensor:
     """Probabilities at a temperature, float32; log-probabilities serve as logits, for a softmax they are the same."""
     return torch.softmax(log_probs_NC.float() / temperature, dim=1)
-
-
-def mix(batch: Batch, settings: TrainingSettings, random: np.random.Generator, generator: torch.Generator) -> Batch:
-    """Mixup (arXiv 1710.09412) or cutmix (arXiv 1905.04899) of images and all their labels, one share per batch."""
-    kinds = [kind for kind in ("mixup", "cutmix") if getattr(settings, f"{kind}_alpha") > 0]
-    if not kinds or random.random() >= settings.mix_probability:
-        return batch
-    kind = kinds[int(random.integers(len(kinds)))]
-    alpha = getattr(settings, f"{kind}_alpha")
-    share = float(random.beta(alpha, alpha))
-    images = batch.images_BCHW
-    partner_B = torch.randperm(len(images), generator=generator, device=images.device)
-    if kind == "mixup":
-        return batch.mixed(torch.lerp(images[partner_B], images, share), partner_B, share)
-    rows, columns = _box(share, images.shape[2], images.shape[3], random)
-    pasted = images.clone(memory_format=torch.channels_last)
-    pasted[:, :, rows, columns] = images[partner_B][:, :, rows, columns]
-    cut = (rows.stop - rows.start) * (columns.stop - columns.start) / (images.shape[2] * images.shape[3])
-    return batch.mixed(pasted, partner_B, 1.0 - cut)
-
-
-def _box(share: float, height: int, width: int, random: np.random.Generator) -> tuple[slice, slice]:
-    """A box of about (1 - share) of the area around a uniform centre, cut at the edges."""
-    sides = []
-    for length in (height, width):
-        half = length * (1.0 - share) ** 0.5 / 2
-        centre = random.uniform(0, length)
-        sides.append(slice(round(max(0.0, centre - half)), round(min(float(length), centre + half))))
-    return sides[0], sides[1]
 
 
 def _one_hot(labels_N: Tensor, classes: int, smoothing: float) -> Tensor:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.data.tensor_file import TensorFileError, load_tensors, save_tensors
-from pipeline.errors import RequestError
+from pipeline.runtime.errors import RequestError
+from pipeline.runtime.tensor_file import TensorFileError, load_tensors, save_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.data.image_array import create_image_array
-
 if TYPE_CHECKING:
     import albumentations
+
 
 POLICIES_VERSION = 1  # raise when a policy below changes: stored views are then made again
 IMAGES_PER_TASK = 256  # large enough that a worker's answer costs nothing, small enough for a smooth progress bar
@@ -105,3 +104,15 @@ def augmentation_libraries() -> tuple[Any, Any]:
 
     cv2.setNumThreads(0)  # the workers are the parallelism
     return albumentations, cv2
+
+
+def create_image_array(path: Path, count: int, image_size: int) -> np.memmap:
+    """Create the file and map it for writing. Raises OSError when the disk has no room for all of it.
+
+    A mapped file is sparse at first; a write into it on a full disk would kill the process with a signal.
+    """
+    images_NHWC = np.lib.format.open_memmap(path, "w+", np.uint8, (count, image_size, image_size, 3))
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return images_NHWC

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_bytes
-from pipeline.data.cores import available_cores
-from pipeline.request import Job
-from pipeline.settings import BUDGET_BYTES
+from pipeline.runtime.atomic import write_bytes
+from pipeline.runtime.cores import available_cores
+from pipeline.runtime.request import Job
+from pipeline.runtime.settings import BUDGET_BYTES
 from pipeline.studies.plots import plot_frontier
 from pipeline.studies.points import Point
 from pipeline.studies.tables import write_table
@@ -42,7 +42,7 @@ def write_frontier(study: Job, point: Point, rows: Sequence[dict[str, Any]]) -> 
     if point.name == REPORT:
         write_bytes(folder / "report-fp16.bin", run.packed("fp16").read_bytes())
         return
-    from pipeline.stages.predict_testing import predict_folder
+    from pipeline.stages.delivery.predict import predict_folder
 
     packed, predictions = folder / f"{point.name}.bin", folder / f"{point.name}.csv"
     data = run.packed("low-bit").read_bytes()

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from pipeline.console import say
-from pipeline.data.contest_file import load_contest
-from pipeline.errors import RequestError
-from pipeline.receipts import read_notes
-from pipeline.request import Job
-from pipeline.settings import Settings
+from pipeline.contest.facts import load_contest
+from pipeline.runtime.console import say
+from pipeline.runtime.errors import RequestError
+from pipeline.runtime.request import Job
+from pipeline.runtime.settings import Settings
+from pipeline.runtime.steps import read_notes
 from pipeline.studies.tables import write_table
 
 if TYPE_CHECKING:
-    from pipeline.learning.device import Device
+    from pipeline.runtime.device import Device
 
 MOST_SUBSETS = 1_000  # of one size; eight members have at most 70
 
@@ -50,8 +50,8 @@ def with_seeds(job: Job, seeds: int) -> Job:
 
 def study_members(job: Job, device: "Device") -> None:
     """Train the rows, measure them, write both tables and say them."""
-    from pipeline.stages.prepare_views import prepare_views
-    from pipeline.stages.teach_members import teach_members
+    from pipeline.stages.prepare import prepare_views
+    from pipeline.stages.teacher.teach import teach_members
 
     prepare_views(job)
     teach_members(job, device)
@@ -73,7 +73,7 @@ def ensemble_rows(log_probs_MNC: np.ndarray, labels_N: np.ndarray) -> list[dict[
 
     Of all subsets, or of a thousand drawn at random where there are more. The best was chosen on these images.
     """
-    from pipeline.learning.inference import accuracy
+    from pipeline.training.metrics import accuracy
 
     probs_MNC, rows = np.exp(log_probs_MNC), []
     for size in range(1, len(probs_MNC) + 1):
@@ -105,8 +105,8 @@ def _answers(job: Job, device: "Device", member: int) -> np.ndarray:
     """log-probabilities [N, C] of the clean validation pictures, float32."""
     import torch
 
-    from pipeline.learning.inference import predict_log_probs
-    from pipeline.learning.members import load_member
+    from pipeline.training.inference import predict_log_probs
+    from pipeline.training.members import load_member
 
     row, facts = job.settings.teach.members[member], load_contest(job.run.contest)
     network, normalisation = load_member(job.run.member(member), row, facts, job.settings.data.image_size)
@@ -116,7 +116,7 @@ def _answers(job: Job, device: "Device", member: int) -> np.ndarray:
 
 
 def _row(job: Job, member: int, log_probs_NC: np.ndarray, labels_N: np.ndarray) -> dict[str, Any]:
-    from pipeline.learning.inference import accuracy
+    from pipeline.training.metrics import accuracy
 
     row, notes = job.settings.teach.members[member], read_notes(job.run, f"teach-{member:02d}")
     return {

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.request import Job
+from pipeline.runtime.request import Job
 from pipeline.studies.points import Point
 from pipeline.studies.tables import write_table
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_bytes
+from pipeline.runtime.atomic import write_bytes
 from pipeline.studies.tables import mean_and_error
 
 

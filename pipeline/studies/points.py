@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.receipts import read_notes
-from pipeline.request import Job
-from pipeline.settings import Settings
-from pipeline.student_network import expected_bytes, student_network
+from pipeline.runtime.request import Job
+from pipeline.runtime.settings import Settings
+from pipeline.runtime.steps import read_notes
+from pipeline.stages.student.network import expected_bytes, student_network
 
 if TYPE_CHECKING:
-    from pipeline.learning.device import Device
+    from pipeline.runtime.device import Device
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def point_folder(name: str, seed: int) -> str:
 
 def train_point(point: Point, study: Job, device: "Device") -> list[dict[str, Any]]:
     """Train, quantise and pack one student, or skip what is done; a row for each of its files that is of interest."""
-    from pipeline.stages.distill_student import distill_student
-    from pipeline.stages.pack_student import pack_student
-    from pipeline.stages.quantise_student import quantise_student
+    from pipeline.stages.student.distill import distill_student
+    from pipeline.stages.student.pack import pack_student
+    from pipeline.stages.student.quantise import quantise_student
 
     job = point.job(study)
     distill_student(job, device)

@@ -8,10 +8,10 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.errors import RequestError
-from pipeline.receipts import read_notes
-from pipeline.request import Job
-from pipeline.settings import BUDGET_BYTES
+from pipeline.runtime.errors import RequestError
+from pipeline.runtime.request import Job
+from pipeline.runtime.settings import BUDGET_BYTES
+from pipeline.runtime.steps import read_notes
 from pipeline.studies.points import Point, point_folder
 from pipeline.studies.tables import mean_and_error, write_table
 
@@ -63,7 +63,7 @@ def recipe_points(budgets: Sequence[int], seeds: int) -> list[Point]:
 
 def write_recipes(study: Job, point: Point, rows: Sequence[dict[str, Any]]) -> None:
     """Answer every split with a point that was just trained, and bring the table up to it."""
-    from pipeline.stages.predict_testing import predict_testing
+    from pipeline.stages.delivery.predict import predict_testing
 
     predict_testing(point.job(study), PRECISION)
     write_table(study.run.submission / "recipes.csv", with_fidelity(study, rows))

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.console import say
-from pipeline.errors import RequestError
-from pipeline.request import Job, save_request
-from pipeline.run_all import check_budget, check_members, read_classes
+from pipeline.runtime.console import say
+from pipeline.runtime.errors import RequestError
+from pipeline.runtime.request import Job, save_request
+from pipeline.stages.run import check_budget, check_members, read_classes
 from pipeline.studies import frontier, members, networks, recipes
 from pipeline.studies.points import Point, train_point
 
@@ -59,7 +59,7 @@ def run_study(name: str, job: Job, budgets: Sequence[int], seeds: int) -> None:
 
 
 def _run_members(job: Job, budgets: Sequence[int], seeds: int) -> None:
-    from pipeline.learning.device import pick_device
+    from pipeline.runtime.device import pick_device
 
     if budgets:
         raise RequestError("study members trains no student, so it has no --budgets")
@@ -80,10 +80,10 @@ def _started(name: str, job: Job) -> Iterator[None]:
 
 
 def _run_students(name: str, job: Job, budgets: Sequence[int], seeds: int) -> None:
-    from pipeline.learning.device import pick_device
-    from pipeline.stages.export_soft_labels import export_soft_labels
-    from pipeline.stages.prepare_views import prepare_views
-    from pipeline.stages.teach_members import teach_members
+    from pipeline.runtime.device import pick_device
+    from pipeline.stages.prepare import prepare_views
+    from pipeline.stages.teacher.export import export_soft_labels
+    from pipeline.stages.teacher.teach import teach_members
 
     study, device = STUDIES[name], pick_device(job.settings.device)
     points = study.points(list(dict.fromkeys(budgets or study.budgets)), seeds)

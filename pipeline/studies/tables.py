@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_bytes
+from pipeline.runtime.atomic import write_bytes
 
 
 def write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:

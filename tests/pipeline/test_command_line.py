@@ -16,7 +16,7 @@ from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pipeline import __main__ as command_line
-from pipeline.errors import MachineError
+from pipeline.runtime.errors import MachineError
 
 RunCli = Callable[..., tuple[int, str, str]]
 REPOSITORY = Path(command_line.__file__).parents[1]
@@ -52,7 +52,7 @@ def fail(run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, smoke_run, tmp_path: 
         def distill_student(*_: object) -> None:
             raise error
 
-        monkeypatch.setattr("pipeline.stages.distill_student.distill_student", distill_student)
+        monkeypatch.setattr("pipeline.stages.student.distill.distill_student", distill_student)
         labels = smoke_run.run.submission / "soft_labels.safetensors"
         found = run_cli([*smoke_run.argv, "--labels", str(labels)], tmp_path)
         assert not (tmp_path / "submissions").exists()

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 
 from models.compress.low_bit import LowBit, code_range
-from models.layers import parameter_shapes
-from models.networks import Network
 from models.packed.container import Header
 from models.packed.header import default_classes
 from models.packed.student_file import pack_low_bit
-from models.students import build_student
+from models.students.build import build_student
+from models.students.families import Network
+from models.students.layers import parameter_shapes
 
 TINY = Network("plain", (1, 0))
 HEADER = Header(TINY, 16, default_classes(2), mean=(140, 114, 87), std=(69, 70, 71))

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from models.compress.low_bit import LowBit
-from models.layers import parameter_shapes
-from models.networks import Network
 from models.packed.container import MAGIC, Entry, Header, PackedFileError, write_container
 from models.packed.header import default_classes
 from models.packed.low_bit_codec import encode_low_bit
 from models.packed.precisions import Codec
 from models.packed.student_file import pack_student, unpack_student
+from models.students.families import Network
+from models.students.layers import parameter_shapes
 from tests.models.packed.made_low_bit import HEADER, folded_student, low_bit_file
 
 FILES = 10_000

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.compress.bit_plan import LEVELS
 from models.compress.low_bit import LowBit
-from models.compress.low_bit_levels import LEVELS
 from models.packed.byte_reader import PackedFileError
 from models.packed.codecs import decode_tensor
+from models.packed.entropy.range_coder import encode
 from models.packed.low_bit_codec import decode_low_bit, encode_low_bit, measure_low_bit
 from models.packed.precisions import Codec
-from models.packed.range_coding import encode
 from tests.models.packed.made_low_bit import made_tensor
 
 SHAPE = (4, 30)

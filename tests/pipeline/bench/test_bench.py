@@ -16,11 +16,11 @@ from pipeline.bench.own_loop import own_training_set, train_rates
 from pipeline.bench.plain_loop import Photos, PlainLoop
 from pipeline.bench.run_bench import Effort, bench_lines, run_bench
 from pipeline.bench.workload import Workload, build_workload
-from pipeline.data.source import open_source
-from pipeline.learning.device import Device
-from pipeline.learning.losses import member_loss
-from pipeline.read_settings import load_settings
-from pipeline.settings import Settings
+from pipeline.contest.source import open_source
+from pipeline.runtime.device import Device
+from pipeline.runtime.load_settings import load_settings
+from pipeline.runtime.settings import Settings
+from pipeline.training.losses import member_loss
 
 CPU = Device(torch.device("cpu"), torch.float32, "cpu")
 SMALL = Effort(images=8, repeats=2, seconds=0.0, workers=0)

@@ -9,17 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.data.batches import (
-    Batch,
-    EpochBatches,
-    Normalisation,
-    TrainingSet,
-    epoch_seed,
-    soften,
-    view_of_epoch,
-)
-from pipeline.data.epoch_order import EndGame
-from pipeline.settings import TrainingSettings
+from pipeline.data.augment import Batch
+from pipeline.data.batches import EndGame, EpochBatches, Normalisation, TrainingSet, epoch_seed, soften, view_of_epoch
+from pipeline.runtime.settings import TrainingSettings
 
 AS_THEY_ARE = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.data.epoch_order import EndGame, shuffled_rounds
+from pipeline.data.batches import EndGame, shuffled_rounds
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from pipeline.data.augment import resized
 from pipeline.data.batches import EpochBatches, Normalisation, TrainingSet, size_at
-from pipeline.data.jitter import resized
-from pipeline.settings import TrainingSettings
+from pipeline.runtime.settings import TrainingSettings
 
 
 def test_the_sizes_share_the_epochs_equally():

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.atomic import file_digest
-from pipeline.run_folder import RunFolder
+from pipeline.runtime.atomic import file_digest
+from pipeline.runtime.folder import RunFolder
 
 RunCli = Callable[..., tuple[int, str, str]]
 LARGEST_FILE_BYTES = 20_000  # below a checkpoint and a packed file, above a receipt and a view of the tiny contest

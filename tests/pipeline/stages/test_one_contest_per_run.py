@@ -3,10 +3,10 @@
 import shutil
 from dataclasses import replace
 
-from models.networks import STUDENTS
 from models.packed.container import Entry, Header, write_container
 from models.packed.header import default_classes
 from models.packed.precisions import Codec
+from models.students.families import STUDENTS
 from pipeline.data.soft_labels import load_soft_labels, save_soft_labels
 
 

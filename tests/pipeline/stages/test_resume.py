@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.atomic import file_digest
-from pipeline.data.batches import Batch, EpochBatches
+from pipeline.data.augment import Batch
+from pipeline.data.batches import EpochBatches
 from pipeline.data.soft_labels import load_soft_labels
-from pipeline.learning import training
+from pipeline.runtime.atomic import file_digest
+from pipeline.training import loop as training
 
 RunCli = Callable[..., tuple[int, str, str]]
 

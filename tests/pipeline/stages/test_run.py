@@ -16,8 +16,8 @@ from PIL import Image
 
 from models.packed.container import read_container
 from models.packed.student_file import unpack_student
-from pipeline.atomic import value_digest
 from pipeline.data.soft_labels import load_soft_labels
+from pipeline.runtime.atomic import value_digest
 
 DELIVERED = ["manifest.json", "predictions.csv", "soft_labels.safetensors", "student.bin", "teacher_predictions.csv"]
 RunCli = Callable[..., tuple[int, str, str]]

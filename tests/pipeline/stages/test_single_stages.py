@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.atomic import file_digest
-from pipeline.labels_elsewhere import members_told
+from pipeline.runtime.atomic import file_digest
+from pipeline.stages.teacher.given_soft_labels import members_told
 
 RunCli = Callable[..., tuple[int, str, str]]
 

@@ -1,0 +1,148 @@
+"""Training with low-bit weights: every forward pass sees the rounded weights, and each channel learns its step.
+
+A quantised layer keeps float weights [O, ...] and, per output channel, the base-2 logarithm of its step. Gradients pass
+the rounding unchanged (straight-through, Bengio et al. 2013, arXiv 1308.3432); a step learns by the gradient of Esser
+et al. 2020 (LSQ, arXiv 1902.08153), as a logarithm because Adam moves a parameter by about its learning rate whatever
+its size (Jain et al. 2020, arXiv 1903.08066). Shapes: O output channels, N images.
+"""
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.compress.batchnorm_folding import fold_batchnorm, norm_pairs
+from models.compress.low_bit import LowBit, code_range, nearest_codes
+
+LARGEST_SCALE = 65_504.0  # of float16
+SMALLEST_STEP = 2.0**-20  # of a channel whose weights are all zero
+
+
+class QuantisedConv2d(nn.Conv2d):
+    """A convolution whose weights are rounded in every forward pass; parameters are those of the one it replaces."""
+
+    def __init__(self, conv: nn.Conv2d, levels: int, clip: float) -> None:
+        super().__init__(*_conv_shape(conv), device="meta")
+        self.weight, self.bias, self.levels = conv.weight, conv.bias, levels
+        self.log_step = _first_steps(conv.weight, levels, clip)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Conv2d calls it so)
+        """Feature maps, as nn.Conv2d."""
+        return self._conv_forward(input, fake_quantise(self.weight, self.log_step, self.levels), self.bias)
+
+
+class QuantisedLinear(nn.Linear):
+    """A fully connected layer whose weights are rounded in every forward pass; parameters as above."""
+
+    def __init__(self, linear: nn.Linear, levels: int, clip: float) -> None:
+        super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
+        self.weight, self.bias, self.levels = linear.weight, linear.bias, levels
+        self.log_step = _first_steps(linear.weight, levels, clip)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Linear calls it so)
+        """Outputs [N, O]."""
+        return F.linear(input, fake_quantise(self.weight, self.log_step, self.levels), self.bias)
+
+
+Quantised = QuantisedConv2d | QuantisedLinear
+
+
+def fake_quantise(weight: Tensor, log_step: Tensor, levels: int) -> Tensor:
+    """`code * step` for every weight [O, ...], float32; gradients as this file's first lines say.
+
+    A step's gradient is a sum over its channel; LSQ's factor (section 2.2) brings it to the size of a weight's.
+    """
+    lowest, highest = code_range(levels)
+    share = (highest * weight[0].numel()) ** -0.5
+    step = torch.exp2(log_step * share + (log_step * (1 - share)).detach()).view(-1, *(1 for _ in weight.shape[1:]))
+    clipped = (weight / step).clamp(lowest, highest)
+    return (clipped + (clipped.round() - clipped).detach()) * step
+
+
+def learn_steps(student: nn.Module, levels: Mapping[str, int], clip: float) -> nn.Module:
+    """Return a copy of a student, the layers named in `levels` quantised to so many levels.
+
+    A channel's first step puts its outermost code at `clip` standard deviations. A larger clip gives a coarser step and
+    a smaller file: doubling it takes about one bit from every weight. Raises ValueError for a name that is no layer
+    with weights.
+    """
+    quantised = copy.deepcopy(student)
+    for name, count in levels.items():
+        layer = dict(quantised.named_modules()).get(name)
+        if type(layer) is nn.Conv2d:
+            quantised.set_submodule(name, QuantisedConv2d(layer, count, clip))
+        elif type(layer) is nn.Linear:
+            quantised.set_submodule(name, QuantisedLinear(layer, count, clip))
+        else:
+            raise ValueError(f"{name}: {type(layer).__name__}, expected a convolution or a linear layer to quantise")
+    return quantised
+
+
+def _first_steps(weight: Tensor, levels: int, clip: float) -> nn.Parameter:
+    spread_O = weight.detach().flatten(1).square().mean(1).sqrt()  # the mean of weights is nearly zero
+    return nn.Parameter((clip * spread_O / code_range(levels)[1]).clamp_min(SMALLEST_STEP).log2())
+
+
+def _conv_shape(conv: nn.Conv2d) -> tuple[Any, ...]:
+    sizes = (conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, conv.dilation)
+    return (*sizes, conv.groups, conv.bias is not None)
+
+
+def _without_steps(layer: Quantised) -> nn.Module:
+    """The layer with float weights that a quantised one replaced."""
+    if isinstance(layer, nn.Conv2d):
+        conv = nn.Conv2d(*_conv_shape(layer), device="meta")
+        conv.weight, conv.bias = layer.weight, layer.bias
+        return conv
+    linear = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
+    linear.weight, linear.bias = layer.weight, layer.bias
+    return linear
+
+
+def quantised_layers(student: nn.Module) -> dict[str, Quantised]:
+    """The quantised layers of a student by name, in order."""
+    return {name: module for name, module in student.named_modules() if isinstance(module, Quantised)}
+
+
+def with_coarser_steps(student: nn.Module, times: float) -> nn.Module:
+    """Return a copy of a quantised student on the CPU, every step so many times coarser than learned."""
+    copied = copy.deepcopy(student).cpu()
+    for layer in quantised_layers(copied).values():
+        layer.log_step.data += math.log2(times)
+    return copied
+
+
+def low_bit_weights(student: nn.Module) -> tuple[nn.Sequential, dict[str, LowBit]]:
+    """The folded network of a quantised student, with float weights, and its weights as codes and scales, by name.
+
+    A channel's scale is its step times BatchNorm's factor, sign and all, as float16. Names are those of parameters
+    ("conv1.weight"). The student is left as it was.
+    """
+    plain, weights = copy.deepcopy(student).cpu(), {}
+    factors = _norm_factors(plain)
+    for name, layer in quantised_layers(plain).items():
+        step_O = torch.exp2(layer.log_step.detach().double())
+        codes = nearest_codes(layer.weight.detach().numpy(), step_O.numpy(), layer.levels)
+        scale_O = (step_O * factors.get(name, 1.0)).clamp(-LARGEST_SCALE, LARGEST_SCALE).numpy().astype(np.float16)
+        codes[scale_O == 0] = 0  # a channel too small for float16
+        weights[f"{name}.weight"] = LowBit(codes, scale_O, layer.levels)
+        plain.set_submodule(name, _without_steps(layer))
+    return fold_batchnorm(plain), weights
+
+
+def _norm_factors(student: nn.Module) -> dict[str, Tensor]:
+    """What folding multiplies each convolution's output channels by, float64 [O]."""
+    names = {module: name for name, module in student.named_modules()}
+    factors = {}
+    for sequence, conv, norm_name in norm_pairs(student):
+        norm = sequence.get_submodule(norm_name)
+        assert isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_var is not None
+        factor_O = norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
+        factors[names[sequence.get_submodule(conv)]] = factor_O
+    return factors

@@ -1,0 +1,121 @@
+"""How large a packed file will be, before anything is trained (no torch, no numpy)."""
+
+from math import prod
+
+from models.compress.bit_plan import Bits, gaussian_bits
+from models.packed.container import CHECKSUM_BYTES, entry_bytes, header_bytes
+from models.packed.header import Header, default_classes
+from models.packed.precisions import Codec, codec_of_tensor, encoded_bytes, payload_limits
+from models.students.families import FAMILIES, STUDENTS, TOP_RANGE, WIDTH_RANGE, Network
+from models.students.layers import parameter_count, parameter_shapes
+from models.students.staged import GROUPS
+
+FAMILY = "squeezed"  # of students made for a budget: the best of `study networks`
+TABLE_BYTES = 8  # what a tensor's frequencies and the end of its stream take, about
+AIM = 0.9985  # of the limit
+# Trained weights take so much more than normally distributed ones: 1.0075 to 1.010 on five students of food11.
+TRAINED = 1.008
+# First widths of students made for a budget. Cores and tensor units work on whole blocks of channels: 16 channels take
+# half the time of 13 or 22 in a network of equal size (AMX, bf16), and no file needs the widths between.
+WIDTHS = (1, 2, 4, 8, *range(16, WIDTH_RANGE[1] + 1, 16))
+SECOND_BLOCK = 32  # from this width on, a second block comes before more width: it takes half the time
+TOP = 2  # widths that a top has at least, as the stage below it
+
+
+def packed_size_bytes(network: Network, *, classes: tuple[str, ...], image_size: int, precision: str) -> int:
+    """Return the exact size of the packed file: no codec's size depends on the weights.
+
+    Raises ValueError for an unknown precision and for what a header cannot hold.
+    """
+    # Mean, std and protocol have a fixed width, so any will do.
+    header = Header(network, image_size, classes, mean=(0, 0, 0), std=(1, 1, 1))
+    shapes = (shape for _, shape in parameter_shapes(network, len(classes), image_size))
+    tensors = sum(entry_bytes(encoded_bytes(shape, codec_of_tensor(precision, shape))) for shape in shapes)
+    return header_bytes(header) + tensors + CHECKSUM_BYTES
+
+
+def low_bit_size_bytes(network: Network, *, classes: tuple[str, ...], image_size: int, bits: Bits) -> int:
+    """Return about how large a low-bit file will be once the network is trained.
+
+    Raises ValueError for a layer in `bits` that the network does not have.
+    """
+    levels = bits.of_layers(network, len(classes), image_size)
+    header = Header(network, image_size, classes, mean=(0, 0, 0), std=(1, 1, 1))
+    size = header_bytes(header) + CHECKSUM_BYTES
+    for name, shape in parameter_shapes(network, len(classes), image_size):
+        if len(shape) == 1:
+            size += entry_bytes(encoded_bytes(shape, Codec.FP16))
+            continue
+        each = gaussian_bits(levels[name.removesuffix(".weight")], bits.clip)
+        fewest, _ = payload_limits(shape, Codec.LOW_BIT)
+        size += entry_bytes(fewest + TABLE_BYTES + round(TRAINED * prod(shape) * each / 8))
+    return size
+
+
+def propose_network(
+    limit_bytes: int,
+    *,
+    classes: tuple[str, ...],
+    image_size: int,
+    bits: Bits,
+    family: str = FAMILY,
+    depth: int | None = None,
+) -> Network:
+    """Return the largest student whose low-bit file is expected to fit; ValueError, with the least size, if none does.
+
+    First the widest, or without a `depth` of one's own the largest of a row of widths and depths, with a top of twice
+    its width, then with a wider top. For plain, `depth` is the hidden layer.
+    """
+    step = GROUPS if family == "shuffled" else 1  # what the channels of grouped convolutions are divided by
+    has_top = len(FAMILIES[family].integers) == 3
+
+    def network_of(shape: tuple[int, int], top: int) -> Network:
+        return Network(family, (*shape, top) if has_top else shape)
+
+    def size_of(shape: tuple[int, int], top: int) -> int:
+        return low_bit_size_bytes(network_of(shape, top), classes=classes, image_size=image_size, bits=bits)
+
+    def fits(shape: tuple[int, int], top: int) -> bool:
+        try:
+            return size_of(shape, top) <= AIM * limit_bytes
+        except ValueError:  # more weights than a network may have
+            return False
+
+    least, *larger = [shape for shape in _shapes(family, depth) if shape[0] % step == 0]
+    smallest = size_of(least, TOP * least[0])
+    if smallest > AIM * limit_bytes:
+        raise ValueError(f"the smallest student takes about {smallest} bytes")
+    shape = max((shape for shape in larger if fits(shape, TOP * shape[0])), default=least)
+    top = TOP * shape[0]
+    while has_top and top + step <= TOP_RANGE[1] and fits(shape, top + step):
+        top += step
+    return network_of(shape, top)
+
+
+def _shapes(family: str, depth: int | None) -> list[tuple[int, int]]:
+    """Width and depth of the students that are looked at, from small to large."""
+    if family == "plain":  # the report's is there to compare with: every width
+        return [(width, depth or 0) for width in range(1, WIDTH_RANGE[1] + 1)]
+    if depth is not None:
+        return [(width, depth) for width in WIDTHS]
+    one = [(width, 1) for width in WIDTHS if width <= SECOND_BLOCK]
+    return one + [(width, 2) for width in WIDTHS if width >= SECOND_BLOCK]
+
+
+def describe_students(*, image_size: int = 64, class_count: int = 11) -> list[dict[str, object]]:
+    """Return name, parameters and file size in bytes at fp32, fp16 and uint8 of every named network.
+
+    By default for the report's 64 x 64 pixels and 11 classes without stored names.
+    """
+    classes = default_classes(class_count)
+    return [
+        {
+            "name": name,
+            "parameters": parameter_count(network, class_count, image_size),
+            "bytes": {
+                precision: packed_size_bytes(network, classes=classes, image_size=image_size, precision=precision)
+                for precision in ("fp32", "fp16", "uint8")
+            },
+        }
+        for name, network in STUDENTS.items()
+    ]

@@ -1,0 +1,110 @@
+"""One row of a layer table as named torch modules."""
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.students.rows import Activation, Block, Conv, Layer, Linear, Step
+
+DROPOUT = 0.5  # the report's, in both places of the head
+
+
+def layer_modules(layer: Layer, *, folded: bool) -> list[tuple[str, nn.Module]]:
+    """Return the (name, module) pairs of one layer.
+
+    With `folded` no BatchNorm is built: its convolution has absorbed it (`models.compress.batchnorm_folding`). The
+    convolution keeps its name either way, so that the parameters of both forms are called the same.
+    """
+    match layer:
+        case Conv():
+            return _conv_modules(layer, folded=folded)
+        case Linear():
+            linear = nn.Linear(layer.inputs, layer.outputs)
+            return [(layer.name, linear), *_activation_modules(layer.name, layer.activation)]
+        case Step():
+            return [(layer.name, _step_module(layer))]
+        case Block():
+            return [(layer.name, _block_module(layer, folded=folded))]
+
+
+class Residual(nn.Sequential):
+    """x + layers(x), rectified or not (He et al. 2016, arXiv 1512.03385); several times where the weights are tied."""
+
+    rectified: bool
+    times: int
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Sequential calls it so)
+        """Feature maps of the input's shape."""
+        maps_NChw = input
+        for _ in range(self.times):
+            maps_NChw = maps_NChw + super().forward(maps_NChw)
+            if self.rectified:
+                maps_NChw = F.relu_(maps_NChw)
+        return maps_NChw
+
+
+class Dense(nn.Sequential):
+    """x and layers(x) side by side (Huang et al. 2017, arXiv 1608.06993)."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Sequential calls it so)
+        """Feature maps with the layers' channels after the input's."""
+        return torch.cat([input, super().forward(input)], 1)
+
+
+class Squeeze(nn.Sequential):
+    """x * layers(x), where the layers end in one number per channel (Hu et al. 2018, arXiv 1709.01507)."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Sequential calls it so)
+        """Feature maps of the input's shape."""
+        return input * super().forward(input)
+
+
+def _conv_modules(layer: Conv, *, folded: bool) -> list[tuple[str, nn.Module]]:
+    conv = nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, padding=layer.kernel // 2, groups=layer.groups)
+    modules: list[tuple[str, nn.Module]] = [(layer.name, conv)]
+    if layer.norm and not folded:
+        modules.append((f"{layer.name}_norm", nn.BatchNorm2d(layer.outputs)))
+    if layer.pool:
+        modules.append((f"{layer.name}_pool", nn.MaxPool2d(2)))
+    return modules + _activation_modules(layer.name, layer.activation)
+
+
+def _activation_modules(name: str, activation: Activation) -> list[tuple[str, nn.Module]]:
+    match activation:
+        case "relu":
+            return [(f"{name}_act", nn.ReLU(inplace=True))]
+        case "relu6":
+            return [(f"{name}_act", nn.ReLU6(inplace=True))]
+        case "hard_sigmoid":
+            return [(f"{name}_act", nn.Hardsigmoid())]
+        case "none":
+            return []
+
+
+def _step_module(step: Step) -> nn.Module:
+    match step.kind:
+        case "global_pool":
+            return nn.AdaptiveAvgPool2d(1)
+        case "flatten":
+            return nn.Flatten()
+        case "dropout2d":
+            return nn.Dropout2d(DROPOUT)
+        case "dropout":
+            return nn.Dropout(DROPOUT)
+        case "shuffle":
+            return nn.ChannelShuffle(step.groups)
+
+
+def _block_module(block: Block, *, folded: bool) -> nn.Sequential:
+    inner = OrderedDict(pair for layer in block.layers for pair in layer_modules(layer, folded=folded))
+    match block.kind:
+        case "residual":
+            residual = Residual(inner)
+            residual.rectified, residual.times = block.rectified, block.times
+            return residual
+        case "dense":
+            return Dense(inner)
+        case "squeeze":
+            return Squeeze(inner)

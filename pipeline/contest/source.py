@@ -1,0 +1,205 @@
+"""A folder or a zip of contest files, read in one way and in place: nothing is ever extracted."""
+
+import hashlib
+import os
+import re
+import stat
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from pathlib import Path, PurePosixPath
+from threading import Lock
+
+from pipeline.runtime.errors import RequestError
+
+# ImageNet's training split has 1.3 million files; the index of two million entries takes about 1 GB of memory.
+MOST_ENTRIES = 2_000_000
+# The largest image contests on Kaggle that fit one machine stay below this; a zip bomb does not.
+MOST_UNPACKED_BYTES = 64 * 2**30
+# One file is read into memory whole, by several threads at once; no picture or table of a contest is near this.
+LARGEST_FILE_BYTES = 2**30
+
+OS_DROPPINGS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"})
+
+
+class Source(ABC):
+    """The files of one contest. Names are posix paths relative to the top; read() may be called from many threads."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name, or the zip's without its extension."""
+        return self.path.resolve().name if self.path.is_dir() else self.path.stem
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """All files, sorted; hidden files and what operating systems drop (Thumbs.db, __MACOSX) are left out."""
+
+    @abstractmethod
+    def folders(self) -> list[str]:
+        """All folders, sorted, empty ones too, without the top itself."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Bytes of one file. Raises RequestError when a zip's entry is damaged, OSError when the disk fails."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Sha256 (hex) that changes when the files do: of a zip's bytes, of a folder's names, sizes and times."""
+
+
+def open_source(path: Path) -> Source:
+    """Open a contest's folder or zip. Raises RequestError when it is missing, no zip, or a zip that is not safe."""
+    if path.is_dir():
+        return FolderSource(path)
+    if path.is_file():
+        return ZipSource(path)
+    found = "is neither a folder nor a file" if path.exists() else "does not exist"
+    raise RequestError(f"{path} {found}; expected a contest's folder or zip")
+
+
+class FolderSource(Source):
+    """Files below a folder; links are followed, as the folder is the user's own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._files, self._folders = _scan_folder(path)
+
+    def names(self) -> list[str]:
+        """See Source."""
+        return list(self._files)
+
+    def folders(self) -> list[str]:
+        """See Source."""
+        return list(self._folders)
+
+    def read(self, name: str) -> bytes:
+        """See Source."""
+        return (self.path / name).read_bytes()
+
+    def digest(self) -> str:
+        """See Source."""
+        digest = hashlib.sha256()
+        for name in self.names():
+            size_bytes, mtime_ns = self._files[name]
+            digest.update(f"{name}\0{size_bytes}\0{mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+
+class ZipSource(Source):
+    """Entries of a zip, checked when it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
+            raise RequestError(f"{path} is not a readable zip ({error}); expected a contest's folder or zip") from error
+        self._lock = Lock()  # ZipFile counts its open entries without one
+        entries = self._archive.infolist()
+        _check_entries(path, entries)
+        self._entries, self._folders = _index_entries(path, entries)
+
+    def names(self) -> list[str]:
+        """See Source."""
+        return list(self._entries)
+
+    def folders(self) -> list[str]:
+        """See Source."""
+        return list(self._folders)
+
+    def read(self, name: str) -> bytes:
+        """See Source."""
+        entry = self._entries[name]
+        if entry.file_size > LARGEST_FILE_BYTES:
+            raise RequestError(
+                f"{self.path}: {name} unpacks to {entry.file_size:,} bytes, expected at most {LARGEST_FILE_BYTES:,}"
+            )
+        try:
+            with self._lock:
+                return self._archive.read(entry)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise RequestError(
+                f"{self.path}: {name} cannot be unpacked ({error}); expected an undamaged zip"
+            ) from error
+
+    def digest(self) -> str:
+        """See Source."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_kept(part: str) -> bool:
+    return not part.startswith(".") and part.lower() not in OS_DROPPINGS
+
+
+def _scan_folder(top: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
+    """Files as {name: (size in bytes, mtime in ns)} and the folders, both sorted."""
+    files: dict[str, tuple[int, int]] = {}
+    folders: list[str] = []
+    for folder, subfolders, file_names in os.walk(top, followlinks=True, onerror=_raise):
+        here = Path(folder)
+        subfolders[:] = [name for name in subfolders if _is_kept(name) and not _is_loop(here, name)]
+        folders += [(here / name).relative_to(top).as_posix() for name in subfolders]
+        for file_name in filter(_is_kept, file_names):
+            status = _status(here / file_name)
+            if stat.S_ISREG(status.st_mode):
+                files[(here / file_name).relative_to(top).as_posix()] = (status.st_size, status.st_mtime_ns)
+    return dict(sorted(files.items())), sorted(folders)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _is_loop(folder: Path, name: str) -> bool:
+    real = folder.resolve()
+    return real.is_relative_to((folder / name).resolve())
+
+
+def _status(path: Path) -> os.stat_result:
+    try:
+        str(path).encode()
+        return path.stat()
+    except UnicodeEncodeError as error:
+        raise RequestError(f"{str(path)!a}: the file name is not UTF-8; expected a name that a CSV can hold") from error
+    except FileNotFoundError as error:
+        raise RequestError(f"{path} is a link to nothing; expected a file") from error
+
+
+def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+    if len(entries) > MOST_ENTRIES:
+        raise RequestError(f"{path} holds {len(entries):,} entries, expected at most {MOST_ENTRIES:,}")
+    unpacked_bytes = sum(entry.file_size for entry in entries)
+    if unpacked_bytes > MOST_UNPACKED_BYTES:
+        raise RequestError(f"{path} unpacks to {unpacked_bytes:,} bytes, expected at most {MOST_UNPACKED_BYTES:,}")
+    for entry in entries:
+        name = entry.orig_filename
+        if name.startswith("/") or "\\" in name or ".." in name.split("/") or re.match(r"[A-Za-z]:", name):
+            raise RequestError(
+                f"{path}: entry {name!r} climbs out of the zip or has a backslash; expected relative names with '/'"
+            )
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise RequestError(f"{path}: entry {name!r} is a symbolic link; expected files and folders alone")
+        if entry.flag_bits & 1:
+            raise RequestError(f"{path}: entry {name!r} is encrypted; expected a zip without a password")
+
+
+def _index_entries(path: Path, entries: list[zipfile.ZipInfo]) -> tuple[dict[str, zipfile.ZipInfo], list[str]]:
+    """Files as {name: entry} without what is not kept, and the folders, named or implied, both sorted."""
+    files: dict[str, zipfile.ZipInfo] = {}
+    folders: set[str] = set()
+    for entry in entries:
+        parts = PurePosixPath(entry.filename).parts  # drops './' and '//'
+        if not parts or not all(map(_is_kept, parts)):
+            continue
+        name = "/".join(parts)
+        if entry.is_dir():
+            folders.add(name)
+        elif name in files:
+            raise RequestError(f"{path}: entry {name!r} stands there twice; expected each file once")
+        else:
+            files[name] = entry
+        folders.update("/".join(parts[:depth]) for depth in range(1, len(parts)))
+    return {name: files[name] for name in sorted(files)}, sorted(folders)

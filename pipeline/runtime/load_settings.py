@@ -1,0 +1,154 @@
+"""Reads presets, lays `--set` values over them, and tells in one line what is wrong with either."""
+
+import contextlib
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from pipeline.runtime.errors import RequestError
+from pipeline.runtime.settings import MemberSettings, Section, Settings
+
+PRESETS = Path(__file__).parent.parent / "presets"
+
+
+def load_settings(preset: str, changes: list[str]) -> Settings:
+    """Resolve a preset's name or TOML file and the `--set key=value` changes into settings.
+
+    Raises RequestError naming the preset, file, line or key that is wrong, with the nearest name that exists.
+    """
+    values = read_preset(preset)
+    for change in changes:
+        _lay_over(values, change)
+    return validate(values, f"preset {preset}")
+
+
+def validate(values: dict[str, Any], where: str) -> Settings:
+    """Turn plain values into settings. Raises RequestError: the first thing wrong, in one line."""
+    try:
+        return Settings.model_validate(tuples(values))
+    except ValidationError as error:
+        raise RequestError(f"{where}: {_explain(error.errors()[0])}") from None
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the program."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def read_preset(preset: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Read one preset with what it extends. Raises RequestError when missing, not TOML, or extending itself."""
+    if preset in seen:
+        raise RequestError(f"preset {preset} extends itself: {' -> '.join((*seen, preset))}")
+    path = _preset_path(preset)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"{path}: not a TOML file: {error}") from None
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise RequestError(f"{path}: extends: expected a preset's name, found {base!r}")
+    return _merge(read_preset(base, (*seen, preset)), values)
+
+
+def _preset_path(preset: str) -> Path:
+    named = PRESETS / f"{preset}.toml"
+    if "/" not in preset and named.is_file():
+        return named
+    path = Path(preset)
+    with contextlib.suppress(OSError):  # a name too long for any file
+        if path.suffix == ".toml" and path.is_file():
+            return path
+    raise RequestError(
+        f"unknown preset {preset!r}{nearest(preset, preset_names())}; "
+        f"expected one of {', '.join(preset_names())}, or a .toml file"
+    )
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _lay_over(values: dict[str, Any], change: str) -> None:
+    """Put one `a.b=value` into nested tables; a number in the path picks a row, as in teach.members.0.epochs=3."""
+    key, equals, text = change.partition("=")
+    if not equals or not key.strip():
+        raise RequestError(f"--set {change}: expected key=value, for example distill.epochs=30")
+    place: Any = values
+    *path, last = key.strip().split(".")
+    for part in path:
+        place = place[_row(place, part, key)] if isinstance(place, list) else place.setdefault(part, {})
+        if not isinstance(place, (dict, list)):
+            raise RequestError(f"--set {key}: {part} is a value, not a section")
+    if isinstance(place, list):
+        place[_row(place, last, key)] = parse_value(text)
+    else:
+        place[last] = parse_value(text)
+
+
+def _row(rows: list[Any], part: str, key: str) -> int:
+    if part.isdecimal() and int(part) < len(rows):
+        return int(part)
+    raise RequestError(f"--set {key}: expected a row from 0 to {len(rows) - 1}, found {part}")
+
+
+def parse_value(text: str) -> Any:
+    """Read a value as TOML, else take it as text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def tuples(value: Any) -> Any:
+    """The value with tuples for lists: TOML and JSON have lists, frozen settings hold tuples."""
+    if isinstance(value, dict):
+        return {key: tuples(inner) for key, inner in value.items()}
+    return tuple(tuples(inner) for inner in value) if isinstance(value, list) else value
+
+
+def _explain(error: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        row = ".".join(str(part) for part in error["loc"][:-1])
+        names = setting_names(MemberSettings, f"{row}.") if row.startswith("teach.members.") else setting_names()
+        return f"unknown setting {key}{nearest(key, names)}"
+    found = "" if isinstance(error["input"], (dict, tuple)) else f", found {error['input']!r}"
+    if key.startswith("export.weights"):  # a union, which pydantic explains part by part
+        return f'export.weights: expected one number per member, not below 0, or "fitted"{found}'
+    if key.startswith("export.flip"):  # likewise
+        return f'export.flip: expected true, false or "clean"{found}'
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]}{found}" if key else message
+
+
+def setting_names(section: type[Section] = Settings, prefix: str = "") -> list[str]:
+    """Every setting's full name, such as distill.epochs."""
+    names = []
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            names += setting_names(inner, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+def nearest(word: str, names: list[str]) -> str:
+    """A hint at the name that was probably meant, or nothing; a section's name counts when no dot was written."""
+    if "." not in word:
+        names = names + sorted({name.split(".")[0] for name in names if "." in name})
+    last = word.rsplit(".", 1)[-1]
+    tails = {name.rsplit(".", 1)[-1]: name for name in names}
+    close = difflib.get_close_matches(word, names, 1, 0.6)
+    close = close or [tails[tail] for tail in difflib.get_close_matches(last, tails, 1, 0.6)]
+    return f" (did you mean {close[0]}?)" if close else ""

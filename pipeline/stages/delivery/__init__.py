@@ -1,0 +1,1 @@
+"""The last stages: the size gate, the predictions, the submission folder."""

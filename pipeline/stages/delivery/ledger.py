@@ -1,0 +1,62 @@
+"""Ledger: where the bytes of a packed file go, as a table or as JSON. No torch: it answers at once."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from models.packed.container import PREFIX_BYTES, PackedFileError, is_packed
+from models.packed.ledger import LedgerRow, ledger
+from pipeline.runtime.errors import RequestError
+
+COLUMNS = ("name", "shape", "weights", "bits", "entropy", "coded", "side", "bytes", "share")
+_NOTE = "bits and entropy are per weight; coded: the weights themselves; side: scales, tables, lengths"
+
+
+def read_ledger(path: Path) -> list[LedgerRow]:
+    """The rows of a packed file; RequestError when there is no such file, or it is none of ours, or a damaged one."""
+    if not path.is_file():
+        raise RequestError(f"{path}: no such file")
+    with path.open("rb") as stream:
+        if not is_packed(stream.read(PREFIX_BYTES)):
+            raise RequestError(f"{path}: not a packed file of this program, it has no ledger")
+    try:
+        return ledger(path.read_bytes())
+    except PackedFileError as error:
+        raise RequestError(f"{path}: damaged packed file: {error}") from None
+
+
+def ledger_lines(rows: list[LedgerRow]) -> list[str]:
+    """The table; the last line is `total: <bytes> bytes`."""
+    table = [COLUMNS, *map(_cells, rows)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(COLUMNS))]
+    return [*(_line(cells, widths) for cells in table), _NOTE, f"total: {_total(rows)} bytes"]
+
+
+def ledger_json(rows: list[LedgerRow]) -> dict[str, Any]:
+    """All that the rows know, and their sum."""
+    return {"total_bytes": _total(rows), "rows": [asdict(row) for row in rows]}
+
+
+def _total(rows: list[LedgerRow]) -> int:
+    return sum(row.size_bytes for row in rows)
+
+
+def _cells(row: LedgerRow) -> tuple[str, ...]:
+    return (
+        row.name,
+        "x".join(map(str, row.shape)) or "-",
+        f"{row.weights:,}",
+        f"{row.bits_per_weight:.3f}" if row.weights else "-",
+        "-" if row.entropy_bits is None else f"{row.entropy_bits / row.weights:.3f}",
+        f"{row.coded_bytes:,}",
+        f"{row.side_bytes:,}",
+        f"{row.size_bytes:,}",
+        f"{row.share:.2%}",
+    )
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    """Names and shapes from the left, figures from the right."""
+    texts = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
+    figures = [cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True)]
+    return "  ".join((*texts, *figures))

@@ -1,0 +1,85 @@
+"""Predict: class predictions for the test images, from the packed file alone.
+
+In a run: reads the packed file, the decoded images and the soft labels, writes predictions.csv and, for comparison, the
+ensemble's teacher_predictions.csv, and measures on every split how nearly both answer alike. As a command of its own:
+reads a packed file and any folder or zip with test images.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.contest.contest import read_testing
+from pipeline.contest.decode import decode_images
+from pipeline.contest.facts import load_contest
+from pipeline.contest.source import open_source
+from pipeline.contest.submission import write_submission
+from pipeline.runtime.console import progress, say
+from pipeline.runtime.errors import RequestError
+from pipeline.runtime.folder import SPLITS
+from pipeline.runtime.request import Job
+from pipeline.runtime.steps import Step, output_digest, run_step
+from pipeline.training.inference import load_packed
+
+
+def predict_testing(job: Job, precision: str) -> None:
+    """Write the run's predictions, and the ensemble's beside them."""
+    packed = job.run.packed(precision)
+    reads = {
+        "packed file": output_digest(job.run, "pack", packed),
+        "contest": output_digest(job.run, "prepare-decode", job.run.contest),
+        "soft labels": output_digest(job.run, "export-soft-labels", job.run.soft_labels),
+    }
+    reads |= {split: output_digest(job.run, "prepare-decode", job.run.clean(split)) for split in SPLITS}
+    writes = (job.run.predictions, job.run.teacher_predictions)
+    step = Step("predict", 2, reads, {"final": job.request.final}, writes)
+    run_step(job.run, step, lambda: _predict_run(job, packed), full_check=job.full_check)
+
+
+def predict_folder(packed_file: Path, data: Path, out: Path, workers: int) -> int:
+    """Write the CSV for the test images of a folder or zip; return how many there were.
+
+    Raises RequestError for a file that is no packed student, for images or samples that do not fit, and for a place
+    that cannot take the CSV.
+    """
+    _check_out(out)
+    packed = load_packed(packed_file)
+    source = open_source(data)
+    files, submission = read_testing(source, packed.header.classes)
+    size = packed.header.image_size
+    images_NHWC = np.empty((len(files), size, size, 3), np.uint8)
+    with progress("decoding", len(files)) as on_done:
+        decode_images(source, files, size, images_NHWC, workers=workers, on_done=on_done)
+    from pipeline.training.inference import predict_with_packed
+
+    write_submission(out, submission, predict_with_packed(packed, images_NHWC))
+    return len(files)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a place that cannot take a file, before any work."""
+    if out.is_dir():
+        raise RequestError(f"--out {out}: is a folder, expected the name of a CSV")
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise RequestError(f"--out {out}: {above} is a file, expected a folder")
+
+
+def _predict_run(job: Job, packed_file: Path) -> dict[str, Any]:
+    from pipeline.data.soft_labels import load_soft_labels
+    from pipeline.training.inference import predict_with_packed
+    from pipeline.training.metrics import fidelity
+
+    packed, labels = load_packed(packed_file), load_soft_labels(job.run.soft_labels)
+    # with --final nothing is claimed of validation
+    splits = [split for split in SPLITS if not (job.request.final and split == "validation")]
+    ours = {split: predict_with_packed(packed, np.load(job.run.clean(split), mmap_mode="r")) for split in splits}
+    ensemble = {split: labels.log_probs_VNC[split][0].float().numpy() for split in splits}
+    submission = load_contest(job.run.contest).submission
+    write_submission(job.run.predictions, submission, ours["testing"])
+    write_submission(job.run.teacher_predictions, submission, ensemble["testing"])
+    found = {split: fidelity(ours[split], ensemble[split]) | {"images": len(ours[split])} for split in splits}
+    images, agreed = found["testing"]["images"], found["testing"]["agreement"]
+    say(f"predict: {images} test images, student and ensemble agree on {agreed:.2%}")
+    return {"fidelity": found}

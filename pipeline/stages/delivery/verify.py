@@ -1,0 +1,40 @@
+"""Verify: the size gate. Bytes on disk against the budget, nothing else decides. No torch: it answers at once."""
+
+from pathlib import Path
+
+from models.packed.container import PREFIX_BYTES, PackedFileError, check_payloads, is_packed, read_container
+from pipeline.runtime.errors import RequestError
+
+
+def verify_size(path: Path, budget_bytes: int) -> tuple[bool, list[str]]:
+    """Whether the file fits, and the lines to show; the last is `fits: ...` or `over: ...`.
+
+    Raises RequestError when there is no such file, or it is a packed file that is damaged: such a file proves nothing.
+    """
+    if not path.is_file():
+        raise RequestError(f"{path}: no such file")
+    size_bytes = path.stat().st_size
+    with path.open("rb") as stream:
+        packed = is_packed(stream.read(PREFIX_BYTES))
+    lines = []
+    if packed:
+        lines.append(_describe(path))
+    else:
+        lines.append(f"{path.name}: not a packed file of this program, only its size is checked")
+    fits = size_bytes <= budget_bytes
+    return fits, [*lines, f"{'fits' if fits else 'over'}: {size_bytes} of {budget_bytes} bytes"]
+
+
+def _describe(path: Path) -> str:
+    try:
+        header, entries = read_container(path.read_bytes())
+        check_payloads(header, entries)  # with the check-sum, all that can be said without decoding
+    except PackedFileError as error:
+        raise RequestError(f"{path}: damaged packed file: {error}") from None
+    integers = ", ".join(map(str, header.network.integers))
+    protocol = ("inductive" if header.inductive else "transductive") + (", final" if header.final else "")
+    answers = ", answers for mirror images too" if header.mirrored else ""
+    return (
+        f"{path.name}: {header.network.family}({integers}), {len(header.classes)} classes, "
+        f"{header.image_size}x{header.image_size} pixels, {len(entries)} tensors, {protocol}{answers}, check-sum right"
+    )

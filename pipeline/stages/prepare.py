@@ -1,0 +1,104 @@
+"""Prepare: decode every image once, and make the stored views that teachers and student learn from.
+
+Reads: the contest. Writes: contest.json, views/clean/<split>.npy, views/<bank>/<split>.<view>.npy (uint8 [N, H, W, 3]).
+Cost on two cores: 16,643 food11 images decoded in 4 s, then about 3,000 views a second and core.
+"""
+
+import contextlib
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.contest.contest import Contest, read_contest
+from pipeline.contest.decode import channel_statistics, decode_images
+from pipeline.contest.facts import load_contest, save_contest
+from pipeline.contest.source import open_source
+from pipeline.data.views import POLICIES_VERSION, ViewTask, create_image_array, make_view
+from pipeline.runtime.atomic import atomic_file
+from pipeline.runtime.console import progress, say
+from pipeline.runtime.folder import SPLITS
+from pipeline.runtime.request import Job
+from pipeline.runtime.steps import Step, output_digest, run_step, why_not_current
+
+FEWEST_IMAGES_FOR_A_POOL = 2_000  # a worker needs seconds to start; a small contest is done by then
+
+
+StoredView = tuple[str, str, int]  # bank, split, number
+
+
+def prepare_views(job: Job) -> None:
+    """Decode the contest and make every view that this run needs; what is there already is skipped."""
+    _decode(job)
+    wanted = job.stored_views()
+    stale = [stored for stored in wanted if _is_stale(job, stored)]
+    if len(stale) < len(wanted):
+        say(f"prepare: {len(wanted) - len(stale)} of {len(wanted)} views done before, skipped")
+    with _pool(job, stale) as pool:
+        for stored in stale:
+            _make(job, stored, pool)
+
+
+def _decode(job: Job) -> None:
+    source = open_source(Path(job.request.data))
+    writes = (job.run.contest, *(job.run.clean(split) for split in SPLITS))
+    step = Step("prepare-decode", 1, {"contest": source.digest()}, job.settings.data.model_dump(), writes, quick=True)
+
+    def work() -> None:
+        data = job.settings.data
+        contest = read_contest(source, validation_fraction=data.validation_fraction, seed=data.seed)
+        if not contest.has_sample:
+            say("prepare: no sample_submission.csv in the contest, so the CSV will have the header Id,label")
+        with progress("decoding", sum(map(len, contest.splits.values()))) as on_done:
+            for split in SPLITS:
+                files = [record.file for record in contest.splits[split]]
+                with atomic_file(job.run.clean(split)) as temporary:
+                    images_NHWC = create_image_array(temporary, len(files), data.image_size)
+                    decode_images(source, files, data.image_size, images_NHWC, workers=job.workers, on_done=on_done)
+                    images_NHWC.flush()
+        _save_facts(job, contest)
+
+    run_step(job.run, step, work, full_check=job.full_check)
+
+
+def _save_facts(job: Job, contest: Contest) -> None:
+    training_NHWC = np.load(job.run.clean("training"), mmap_mode="r")
+    save_contest(job.run.contest, contest, channel_statistics(training_NHWC))
+
+
+def _step(job: Job, stored: StoredView) -> Step:
+    bank, split, _ = stored
+    settings = {"policy": job.policy_of(bank), "seed": job.settings.views.seed, "version": POLICIES_VERSION}
+    reads = {"images": output_digest(job.run, "prepare-decode", job.run.clean(split))}
+    return Step(job.run.view_step(*stored), 1, reads, settings, (job.run.view(*stored),), quick=True)
+
+
+def _is_stale(job: Job, stored: StoredView) -> bool:
+    return why_not_current(job.run, _step(job, stored), full_check=job.full_check) is not None
+
+
+def _make(job: Job, stored: StoredView, pool: Executor | None) -> None:
+    bank, split, view = stored
+    step, out = _step(job, stored), job.run.view(*stored)
+    ids = tuple(f"{split}/{image_id}" for image_id in load_contest(job.run.contest).ids[split])
+    task = ViewTask(job.run.clean(split), ids, step.settings["policy"], step.settings["seed"], view)
+
+    def work() -> None:
+        with progress(f"{bank} view {view} of {split}", len(ids)) as on_done, atomic_file(out) as temporary:
+            make_view(task, temporary, pool, on_done)
+
+    run_step(job.run, step, work, full_check=job.full_check)
+
+
+@contextlib.contextmanager
+def _pool(job: Job, wanted: list[StoredView]) -> Iterator[Executor | None]:
+    images = sum(len(np.load(job.run.clean(split), mmap_mode="r")) for _, split, _ in wanted)
+    count = job.workers
+    if count == 1 or images < FEWEST_IMAGES_FOR_A_POOL:
+        yield None
+        return
+    # spawned, not forked: torch and its threads are alive in this process
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
+        yield pool

@@ -1,0 +1,1 @@
+"""The student stages: distill, quantise, pack."""

@@ -1,0 +1,171 @@
+"""The one train loop. A member and the student differ by the network, the data and the loss that they pass in.
+
+B images of a batch. Nothing inside an epoch reads a number back from the device; the loss and the first non-finite
+step are kept there and read once, when the epoch is over.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.data.augment import Batch
+from pipeline.data.batches import EpochBatches, TrainingSet, epoch_seed
+from pipeline.runtime.console import say
+from pipeline.runtime.device import Device
+from pipeline.runtime.errors import MachineError
+from pipeline.runtime.settings import TrainingSettings
+from pipeline.runtime.tensor_file import TensorFileError, load_tensors, save_tensors
+from pipeline.training.checkpoint import restore_training_state, training_state
+from pipeline.training.conv_as_matmul import use_matrix_products
+from pipeline.training.cuda_graph import GraphedStep, fastest_step
+from pipeline.training.schedule import learning_rate_at
+from pipeline.training.step import TrainStep
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch did. `network` is the one that would be kept, in evaluation mode."""
+
+    network: nn.Module
+    epoch: int  # from 1
+    loss: float  # mean over the epoch's steps
+    learning_rate: float  # of the last step
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training ends with."""
+
+    network: nn.Module  # the one to keep, in evaluation mode
+    earlier_seconds: float  # spent by processes before this one, where the training was resumed
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training: what to call it, where its half-trained state lies, and what it is."""
+
+    label: str
+    settings: TrainingSettings
+    seed: int
+    checkpoint: Path
+    identity: str  # digest of everything that shapes the result; a checkpoint of another identity is not resumed
+
+
+def train(
+    network: nn.Module,
+    training_set: TrainingSet,
+    loss_of: Callable[[Tensor, Batch], Tensor],
+    training: Training,
+    device: Device,
+    on_epoch: Callable[[EpochReport], None],
+) -> Trained:
+    """Train to the last epoch; the network to keep is the moving average, or without one the weights.
+
+    Resumes at the last epoch saved; on a CPU the result is bit for bit that of a training without interruption, on a
+    GPU up to the order of its sums.
+    Raises MachineError when the loss is not finite; that epoch is not saved.
+    """
+    network.to(device.where).to(memory_format=torch.channels_last)
+    if device.where.type == "cpu" and device.dtype == torch.bfloat16:
+        use_matrix_products(network)
+    loop = _Loop(network, training_set, loss_of, training, device)
+    started = saved_at = time.monotonic()
+    try:
+        for epoch in range(loop.resume(), training.settings.epochs):
+            report = loop.run_epoch(epoch)
+            last = epoch + 1 == training.settings.epochs
+            if last or time.monotonic() - saved_at >= training.settings.checkpoint_seconds:
+                loop.save(epoch + 1, time.monotonic() - started)
+                saved_at = time.monotonic()
+            on_epoch(report)  # after the save: what it measures can be lost, the epoch not
+    finally:
+        loop.batches.close()
+    return Trained(loop.kept, loop.earlier_seconds)
+
+
+class _Loop:
+    """The state of one training between its epochs."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        training_set: TrainingSet,
+        loss_of: Callable[[Tensor, Batch], Tensor],
+        training: Training,
+        device: Device,
+    ) -> None:
+        settings = training.settings
+        self.training, self.device = training, device
+        self.batches = EpochBatches(training_set, settings, training.seed, device.where)
+        self.total_steps = settings.epochs * self.batches.steps
+        self.step = TrainStep(network, loss_of, settings, device)
+        self.runner: TrainStep | GraphedStep | None = None
+        self.shape: torch.Size | None = None  # of the images that the runner was made for
+        self.earlier_seconds = 0.0
+
+    @property
+    def kept(self) -> nn.Module:
+        return (self.step.average.network if self.step.average else self.step.network).eval()
+
+    def run_epoch(self, epoch: int) -> EpochReport:
+        """Train one epoch, counted from 0."""
+        start, first = time.monotonic(), epoch * self.batches.steps
+        torch.manual_seed(epoch_seed(self.training.seed, epoch))  # for dropout
+        self.step.network.train()
+        self.step.begin_epoch()
+        for step, batch in enumerate(self.batches.epoch(epoch), first):
+            self._step(batch, step)
+        counts = self.step.read()  # two numbers: the only times that the epoch waits for the device
+        self._refuse_non_finite(counts.first_bad_step, epoch)
+        rate = self._rate(first + self.batches.steps - 1)
+        return EpochReport(self.kept, epoch + 1, counts.mean_loss, rate, time.monotonic() - start)
+
+    def _step(self, batch: Batch, step: int) -> None:
+        if self.runner is None or self.shape != batch.images_BCHW.shape:
+            label, self.shape = self.training.label, batch.images_BCHW.shape
+            self.runner = fastest_step(self.step, batch, label) if self.device.graphs else self.step
+        self.runner.run(batch, self._rate(step), step)
+
+    def _rate(self, step: int) -> float:
+        settings = self.training.settings
+        return learning_rate_at(
+            step, total_steps=self.total_steps, peak=settings.learning_rate, warmup_fraction=settings.warmup_fraction
+        )
+
+    def _refuse_non_finite(self, step: int, epoch: int) -> None:
+        if step >= 0:
+            where = f"{self.training.label}, epoch {epoch + 1}, step {step + 1} of {self.batches.steps}"
+            raise MachineError(f"the loss is not finite: {where}; this epoch was not saved, try a lower learning_rate")
+
+    def save(self, epochs_done: int, seconds: float) -> None:
+        """Save the state after an epoch; `seconds` since this process began to train."""
+        facts = {"epochs_done": epochs_done, "identity": self.training.identity, "scale": self.step.scaler.state_dict()}
+        facts["seconds"] = round(self.earlier_seconds + seconds, 3)
+        save_tensors(self.training.checkpoint, training_state(self._parts(), self.step.optimizer), facts)
+
+    def resume(self) -> int:
+        """Restore the last epoch saved, if it belongs to this training; return how many epochs are done."""
+        path, label = self.training.checkpoint, self.training.label
+        if not path.is_file():
+            return 0
+        try:
+            tensors, facts = load_tensors(path)
+        except TensorFileError:
+            say(f"{label}: its checkpoint is damaged, training from the start")
+            return 0
+        if facts.get("identity") != self.training.identity:
+            return 0
+        restore_training_state(tensors, self._parts(), self.step.optimizer)
+        self.step.scaler.load_state_dict(facts["scale"])
+        self.earlier_seconds = facts["seconds"]
+        say(f"{label}: resumes after epoch {facts['epochs_done']} of {self.training.settings.epochs}")
+        return facts["epochs_done"]
+
+    def _parts(self) -> dict[str, nn.Module]:
+        average = self.step.average
+        return {"network": self.step.network} | ({"average": average.network} if average else {})

@@ -1,0 +1,41 @@
+"""Losses. N images, C classes; logits, log_probs and probs are three different things. float32 throughout."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline.data.augment import Batch
+
+
+def cross_entropy(logits_NC: Tensor, probs_NC: Tensor) -> Tensor:
+    """Cross-entropy [N] against target probabilities; a row of zeros (no label) costs nothing."""
+    return F.cross_entropy(logits_NC.float(), probs_NC, reduction="none")
+
+
+def distillation(logits_NC: Tensor, teacher_probs_NC: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(teacher || student) [N]; both at temperature T, `teacher_probs_NC` already softened.
+
+    The gradient of KL at temperature T shrinks as 1/T^2; the factor keeps soft and hard loss comparable (Hinton et
+    al. 2015, arXiv 1503.02531, section 2).
+    """
+    log_probs_NC = F.log_softmax(logits_NC.float() / temperature, dim=1)
+    return F.kl_div(log_probs_NC, teacher_probs_NC, reduction="none").sum(1) * temperature**2
+
+
+def member_loss(logits_NC: Tensor, batch: Batch) -> Tensor:
+    """What a member minimises: mean cross-entropy against its (smoothed, mixed) labels."""
+    return cross_entropy(logits_NC, batch.hard_probs_BC).mean()
+
+
+def student_loss(logits_NC: Tensor, batch: Batch, *, alpha: float, temperature: float) -> Tensor:
+    """What the student minimises: alpha soft + (1 - alpha) hard where there is a label, soft alone where there is none.
+
+    A row's label mass m is 1 with a label, 0 without, and between when such images are mixed; the soft share is then
+    1 - (1 - alpha) m, and the hard loss carries m already.
+    """
+    assert batch.soft_probs_BC is not None
+    soft_N = distillation(logits_NC, batch.soft_probs_BC, temperature)
+    if alpha == 1.0:
+        return soft_N.mean()
+    mass_N = batch.hard_probs_BC.sum(1)
+    hard_N = cross_entropy(logits_NC, batch.hard_probs_BC)
+    return ((1.0 - (1.0 - alpha) * mass_N) * soft_N + (1.0 - alpha) * hard_N).mean()

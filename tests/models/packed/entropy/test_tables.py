@@ -1,0 +1,133 @@
+"""Frequencies from a few bytes: by hand, always 4096 in all, and the choice between a curve and a histogram."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from models.packed.byte_reader import ByteReader, PackedFileError
+from models.packed.entropy.fit import entropy_bits, fit_description, ideal_bits
+from models.packed.entropy.tables import CURVE, HISTOGRAM, TOTAL, read_frequencies, scaled, small_float
+
+ONE = 0x60  # small_float(0x60) = 16 << 6: as frequent as magnitude 1
+HALF = 0xF0  # 16 << 15 = 2**19: half of a fall or bend
+SLIGHT = 0x00  # 16 / 2**20: all but no fall or bend
+
+
+def table(description: bytes, lowest: int, count: int) -> list[int]:
+    return read_frequencies(ByteReader(memoryview(description), offset=0), lowest, count).tolist()
+
+
+def counts_of(sample: np.ndarray) -> tuple[np.ndarray, int]:
+    codes = np.rint(sample).astype(int)
+    return np.bincount(codes - codes.min()), int(codes.min())
+
+
+def test_small_floats_by_hand():
+    assert [small_float(byte) for byte in (0x00, 0x01, 0x0F, 0x10, 0x1F, 0xFF)] == [16, 17, 31, 32, 62, 31 << 15]
+    values = [small_float(byte) for byte in range(256)]
+    assert all(before < after <= before * 17 / 16 for before, after in pairwise(values))
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([1, 1], [2048, 2048]),
+        ([3, 1], [3072, 1024]),
+        ([1, 1, 1], [1366, 1365, 1365]),  # the one that is missing goes to the first of equals
+        ([0, 0], [2048, 2048]),
+        ([4095, 1, 0], [4094, 1, 1]),
+        ([10**9, 0, 0, 0], [4093, 1, 1, 1]),
+        ([1, 2, 5], [512, 1024, 2560]),
+    ],
+)
+def test_scaled_weights_by_hand(weights, expected):
+    assert scaled(weights).tolist() == expected
+
+
+@pytest.mark.parametrize("count", [2, 3, 17, 255, 256])
+def test_scaled_weights_always_add_up(count):
+    random = np.random.default_rng(count)
+    for spread in (0, 1, 5, 20):
+        weights = np.exp(random.normal(0, spread, count)).clip(0, 2**34).astype(np.int64)
+        frequencies = scaled(weights.tolist())
+        assert frequencies.sum() == TOTAL
+        assert frequencies.min() >= 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "lowest", "expected"),
+    [
+        # weights 1/4 1/2 1 | 1 | 1 1/2 1/4 (all but no bend): 4096 / 4.5 = 910.2
+        ((ONE, HALF, SLIGHT), -3, [228, 455, 910, 910, 910, 455, 228]),
+        # the bend halves the ratio each time: 1/8 1/2 1 | 1 | 1 1/2 1/8, 4096 / 4.25 = 963.8
+        ((ONE, HALF, HALF), -3, [120, 482, 964, 964, 964, 482, 120]),
+        # four times as many zeros: 1 | 4 | 1
+        ((0x80, HALF, SLIGHT), -1, [683, 2731, 682]),
+    ],
+)
+def test_curves_by_hand(parameters, lowest, expected):
+    found = table(bytes([CURVE, *parameters]), lowest, len(expected))
+    assert sum(found) == TOTAL
+    assert np.abs(np.array(found) - expected).max() <= 1
+
+
+def test_a_curve_knows_where_zero_is():
+    assert table(bytes([CURVE, 0x80, HALF, SLIGHT]), 0, 2) == [
+        3277,
+        819,
+    ]  # 4 : 1, the code that is missing to the first
+    assert table(bytes([CURVE, 0x80, HALF, SLIGHT]), 1, 2) == [2731, 1365]  # 1 : 1/2
+
+
+def test_a_histogram_by_hand():
+    assert table(bytes([HISTOGRAM, 0x00, 0x10, 0x10, 0x30]), -2, 4) == [315, 630, 630, 2521]  # 1 2 2 8
+
+
+@pytest.mark.parametrize("kind", [CURVE, HISTOGRAM])
+@pytest.mark.parametrize("lowest", [-128, -3, 0, 90])
+def test_any_bytes_make_a_table(kind, lowest):
+    random = np.random.default_rng(lowest + 128)
+    for _ in range(50):
+        count = int(random.integers(2, 128 - max(lowest, 0) + min(128, -min(lowest, 0))))
+        found = table(bytes([kind, *random.integers(0, 256, 256).tolist()]), lowest, count)
+        assert (sum(found), len(found)) == (TOTAL, count)
+        assert min(found) >= 1
+
+
+def test_descriptions_that_are_none():
+    with pytest.raises(PackedFileError, match="unknown kind of frequency table 2, expected 0 or 1"):
+        table(bytes([2, 0, 0, 0]), -1, 3)
+    with pytest.raises(PackedFileError, match="frequency table: 3 bytes expected at byte 1, 2 left"):
+        table(bytes([CURVE, 0, 0]), -1, 3)
+    with pytest.raises(PackedFileError, match="frequency table: 16 bytes expected at byte 1, 15 left"):
+        table(bytes([HISTOGRAM, *range(15)]), -8, 16)
+    with pytest.raises(PackedFileError, match="kind of frequency table: 1 bytes expected at byte 0, 0 left"):
+        table(b"", -1, 3)
+
+
+@pytest.mark.parametrize("deviation", [2, 5, 10, 20])
+@pytest.mark.parametrize("shape", ["normal", "laplace"])
+def test_a_curve_fits_gauss_and_laplace(shape, deviation):
+    sample = getattr(np.random.default_rng(1), shape)(0, deviation, 20_000).clip(-128, 127)
+    counts, lowest = counts_of(sample)
+    description = fit_description(counts, lowest)
+    frequencies = read_frequencies(ByteReader(memoryview(description), offset=0), lowest, len(counts))
+    assert description[0] == CURVE
+    assert ideal_bits(counts, frequencies) <= 1.01 * entropy_bits(counts)
+
+
+def test_the_histogram_is_chosen_where_no_curve_fits():
+    two_humps = np.array([900, 20, 20, 900, 20, 20, 900])
+    description = fit_description(two_humps, -3)
+    assert description[0] == HISTOGRAM
+    frequencies = read_frequencies(ByteReader(memoryview(description), offset=0), -3, 7)
+    assert ideal_bits(two_humps, frequencies) <= 1.001 * entropy_bits(two_humps)
+    assert fit_description(np.array([3, 1]), 100)[0] == HISTOGRAM  # 3 bytes where a curve takes 4
+
+
+def test_bits_by_hand():
+    assert entropy_bits(np.array([4, 0, 4])) == 8
+    assert entropy_bits(np.array([2, 4, 2])) == 2 * 2 + 4 * 1 + 2 * 2
+    assert ideal_bits(np.array([1, 3]), np.array([1024, 3072])) == pytest.approx(2 + 3 * np.log2(4 / 3))
+    assert ideal_bits(np.array([1, 3]), np.array([2048, 2048])) == 4

@@ -1,0 +1,134 @@
+"""The predicted size is the size of the real file."""
+
+import pytest
+import torch
+from torch import nn
+
+from models.compress.bit_plan import Bits
+from models.compress.lsq import learn_steps, low_bit_weights
+from models.packed.container import Header
+from models.packed.header import default_classes
+from models.packed.size import (
+    AIM,
+    FAMILY,
+    TRAINED,
+    describe_students,
+    low_bit_size_bytes,
+    packed_size_bytes,
+    propose_network,
+)
+from models.packed.student_file import PRECISIONS, pack_low_bit, pack_student
+from models.students.build import build_student
+from models.students.families import STUDENTS, Network
+
+
+@pytest.mark.parametrize("name", ["report-student", "report-group-large", "studentnet"])
+def test_predicted_size_is_the_real_size(name):
+    student = build_student(STUDENTS[name], classes=11, image_size=64)
+    for precision in PRECISIONS:
+        header = Header(STUDENTS[name], 64, default_classes(11), (255, 0, 9), (1, 255, 9), inductive=True, final=True)
+        real = len(pack_student(student, header, precision))
+        assert (
+            packed_size_bytes(STUDENTS[name], classes=default_classes(11), image_size=64, precision=precision) == real
+        )
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+@pytest.mark.parametrize("classes", [("cat", "dog"), ("å" * 100, "b"), default_classes(300)])
+def test_predicted_size_with_other_classes_and_image_sizes(name, classes):
+    student = build_student(STUDENTS[name], classes=len(classes), image_size=16)
+    real = len(pack_student(student, Header(STUDENTS[name], 16, classes, (1, 1, 1), (1, 1, 1)), "uint8"))
+    assert packed_size_bytes(STUDENTS[name], classes=classes, image_size=16, precision="uint8") == real
+
+
+def test_a_codec_costs_what_it_says():
+    sizes = [
+        packed_size_bytes(STUDENTS["report-student"], classes=default_classes(11), image_size=64, precision=precision)
+        for precision in PRECISIONS
+    ]
+    assert sizes == [481_204, 240_635, 122_443, 120_713, 120_649]
+
+
+BITS = Bits("4", "8", {}, 3.0)
+
+
+def propose(limit_bytes: int, **kind: object) -> Network:
+    return propose_network(limit_bytes, classes=default_classes(11), image_size=64, bits=BITS, **kind)
+
+
+def low_bit_size(network: Network) -> int:
+    return low_bit_size_bytes(network, classes=default_classes(11), image_size=64, bits=BITS)
+
+
+@pytest.mark.parametrize(
+    "network", [STUDENTS["report-student"], Network("residual", (20, 2, 80)), Network("dense", (16, 3))]
+)
+def test_the_predicted_low_bit_size_is_that_of_normal_weights(network):
+    torch.manual_seed(0)
+    student = build_student(network, classes=11, image_size=64)
+    for module in student.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.normal_(module.weight)
+    quantised = learn_steps(student, BITS.of_layers(network, 11, 64), BITS.clip)
+    header = Header(network, 64, default_classes(11), (1, 1, 1), (1, 1, 1))
+    folded, weights = low_bit_weights(quantised)
+    expected = low_bit_size(network) / TRAINED  # that of normal weights, but for what is not coded
+    assert len(pack_low_bit(folded, header, weights)) == pytest.approx(expected, rel=0.005)
+
+
+@pytest.mark.parametrize("limit_bytes", [25_000, 100_000, 300_000])
+@pytest.mark.parametrize("kind", [{}, {"family": "shuffled", "depth": 3}, {"family": "tied", "depth": 4}])
+def test_the_largest_network_that_fits_is_proposed(limit_bytes, kind):
+    network = propose(limit_bytes, **kind)
+    width, depth, top = network.integers
+    wider = Network(network.family, (width, depth, top + (4 if network.family == "shuffled" else 1)))
+    assert low_bit_size(network) <= AIM * limit_bytes < low_bit_size(wider)
+    assert low_bit_size(network) > 0.93 * limit_bytes  # rate control does the rest
+    assert width % 16 == 0 or width in (4, 8)
+    assert top >= 2 * width
+    assert low_bit_size(Network(network.family, (max(8, 2 * width), depth, 4 * width))) > AIM * limit_bytes
+    if not kind:
+        assert network.family == FAMILY
+        assert depth == (1 if width < 32 or low_bit_size(Network(FAMILY, (32, 2, 64))) > AIM * limit_bytes else 2)
+
+
+@pytest.mark.parametrize(
+    ("limit_bytes", "width", "depth"),
+    [(3_000, 4, 1), (25_000, 8, 1), (50_000, 16, 1), (100_000, 32, 1), (150_000, 32, 1), (300_000, 32, 2)],
+)
+def test_widths_and_depths_of_limits(limit_bytes, width, depth):
+    assert propose(limit_bytes).integers[:2] == (width, depth)
+
+
+def test_the_reports_network_grows_channel_by_channel():
+    width, hidden = propose(100_000, family="plain", depth=0).integers
+    assert hidden == 0
+    assert low_bit_size(Network("plain", (width, 0))) <= AIM * 100_000 < low_bit_size(Network("plain", (width + 1, 0)))
+
+
+def test_dense_networks_grow_by_blocks_of_channels():
+    growth, depth = propose(100_000, family="dense", depth=4).integers
+    larger = Network("dense", (growth + 16, depth))
+    assert low_bit_size(Network("dense", (growth, depth))) <= 100_000 < low_bit_size(larger)
+    assert growth % 16 == 0
+
+
+def test_a_limit_that_nothing_meets_is_refused_with_the_least_size():
+    least = low_bit_size(Network(FAMILY, (1, 1, 2)))
+    with pytest.raises(ValueError, match=f"the smallest student takes about {least} bytes"):
+        propose(least - 1)
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="unknown precision 'int2'"):
+        packed_size_bytes(Network("plain", (1, 0)), classes=("a", "b"), image_size=16, precision="int2")
+
+
+def test_described_students():
+    described = describe_students()
+    assert [entry["name"] for entry in described] == list(STUDENTS)
+    assert described[0] == {
+        "name": "report-student",
+        "parameters": 120_859,
+        "bytes": {"fp32": 481_204, "fp16": 240_635, "uint8": 122_443},
+    }

@@ -1,0 +1,39 @@
+"""Contests as their owners write them, made of names alone: reading a contest opens no image."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from pipeline.contest.contest import Contest, read_contest
+from pipeline.contest.source import open_source
+from pipeline.runtime.errors import RequestError
+
+CATS_AND_DOGS = [f"train/{name}/{n}.jpg" for name in ("dog", "cat") for n in range(4)]
+SHOTS = ["test/0010.jpg", "test/2.png", "test/NA.jpg"]
+PICTURES = [f"train/{n:03d}.jpg" for n in range(8)]
+TABLE = "image,label,source\n" + "".join(f"{n:03d},{('cat', 'dog')[n % 2]},web\n" for n in range(8))
+
+
+def make(top: Path, names: Iterable[str], **tables: str) -> Path:
+    for name in names:
+        path = top / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not read here")
+    for name, text in tables.items():
+        (top / f"{name}.csv").write_text(text)
+    return top
+
+
+def read(path: Path) -> Contest:
+    return read_contest(open_source(path), validation_fraction=0.25, seed=0)
+
+
+def labels(contest: Contest, split: str) -> dict[str, str]:
+    return {record.file: contest.classes[record.label] for record in contest.splits[split]}
+
+
+def refused(path: Path, message: str) -> None:
+    with pytest.raises(RequestError, match=message) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)

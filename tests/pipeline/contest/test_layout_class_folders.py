@@ -1,0 +1,117 @@
+"""Layout 2, a folder per class: what is read, and what is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline.contest.made_contests import CATS_AND_DOGS, SHOTS, labels, make, read, refused
+
+
+@pytest.mark.parametrize("training", ["train", "training"])
+@pytest.mark.parametrize("validation", ["val", "valid", "validation"])
+@pytest.mark.parametrize("testing", ["test", "testing", "test_images"])
+def test_folder_per_class(tmp_path: Path, training: str, validation: str, testing: str):
+    names = [f"{training}/dog/1.jpg", f"{training}/cat/1.jpg", f"{training}/cat/old/2.jpg"]
+    names += [f"{validation}/cat/9.jpg", f"{validation}/dog/9.jpg", f"{testing}/0010.jpg", f"{testing}/2.png"]
+    contest = read(make(tmp_path / "pets", names))
+    assert (contest.name, contest.classes, contest.validation_made) == ("pets", ("cat", "dog"), False)
+    expected = {f"{training}/cat/1.jpg": "cat", f"{training}/cat/old/2.jpg": "cat", f"{training}/dog/1.jpg": "dog"}
+    assert labels(contest, "training") == expected
+    assert labels(contest, "validation") == {f"{validation}/cat/9.jpg": "cat", f"{validation}/dog/9.jpg": "dog"}
+    assert [record.file for record in contest.splits["testing"]] == [f"{testing}/0010.jpg", f"{testing}/2.png"]
+    assert contest.submission.header == ("Id", "label")
+    assert contest.submission.ids == ("0010.jpg", "2.png")
+    assert contest.submission.labels == ("cat", "dog")
+
+
+def test_ids_are_those_of_the_contest_wherever_it_lies(tmp_path: Path):
+    plain, nested = make(tmp_path / "a", CATS_AND_DOGS + SHOTS), make(tmp_path / "b" / "c", CATS_AND_DOGS + SHOTS)
+    ids = [record.id for record in read(plain).splits["training"]]
+    assert ids[0].startswith("train/")
+    assert len(set(ids)) == len(ids)
+    assert ids == [record.id for record in read(nested.parent).splits["training"]]
+
+
+def test_class_folders_that_are_numbers_are_in_numeric_order(tmp_path: Path):
+    names = [f"train/{label}/{n}.jpg" for label in (10, 9, 0) for n in range(2)]
+    assert read(make(tmp_path, names + SHOTS)).classes == ("0", "9", "10")
+
+
+def test_a_class_may_be_called_train(tmp_path: Path):
+    names = [f"train/{label}/{n}_1.jpg" for label in ("bus", "car", "train") for n in range(3)]
+    assert read(make(tmp_path, names + SHOTS)).classes == ("bus", "car", "train")
+
+
+def test_class_folders_one_folder_deeper(tmp_path: Path):
+    names = [name.replace("train/", "Train/images/") for name in CATS_AND_DOGS]
+    contest = read(make(tmp_path, [*names, "TEST/1.jpg"]))
+    assert contest.classes == ("cat", "dog")
+    found = labels(contest, "training") | labels(contest, "validation")
+    assert found == {name: name.split("/")[2] for name in names}
+
+
+def test_accents_that_a_mac_writes_apart(tmp_path: Path):
+    names = [f"train/{label}/{n}.jpg" for label in ("cafe\u0301", "dog") for n in range(3)]
+    sample = "id,caf\u00e9,dog\nNA,1,0\n2,1,0\n0010,1,0\n"
+    contest = read(make(tmp_path, names + SHOTS, sample_submission=sample))
+    assert contest.classes == ("caf\u00e9", "dog")
+    assert contest.submission.columns == (0, 1)
+
+
+def test_what_unpacking_into_a_folder_of_that_name_makes(tmp_path: Path):
+    names = [f"train/{name}" for name in CATS_AND_DOGS]
+    contest = read(make(tmp_path, [*names, "test/test/1.jpg", "test/test/2.jpg"]))
+    assert contest.classes == ("cat", "dog")
+    assert contest.submission.ids == ("1.jpg", "2.jpg")
+
+
+def test_test_images_in_the_only_folder_of_test(tmp_path: Path):
+    contest = read(make(tmp_path, [*CATS_AND_DOGS, "test/unknown/1.jpg"]))
+    assert [record.file for record in contest.splits["testing"]] == ["test/unknown/1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train/7.jpg"], r"train: found images directly in it: 1 \(7\.jpg\), and others in folders; expected all"),
+        (["val/7.jpg"], r"val: images without a label: 1 \(7\.jpg\); expected one folder per class"),
+        (
+            ["train/cow/readme.txt"],
+            r"train: classes without an image: 1 \(cow\); expected at least one image",
+        ),
+        (["val/cat/1.jpg"], r"classes without a validation image: 1 \(dog\); expected at least one of each"),
+        (["val/cat/1.jpg", "val/dog/1.jpg", "val/cow/1.jpg"], r"val/cow/1\.jpg: found class cow, expected one that"),
+        (["val/readme.txt"], r"val holds no images"),
+        (["val/cat/1.jpg", "valid/cat/1.jpg"], "found val and valid; expected one of them"),
+        (["training/cat/1.jpg"], "found train and training; expected one of them"),
+        (["testing/1.jpg"], "found test and testing; expected one of them"),
+        (["train/cow/1.jpg"], r"classes with a single training image: 1 \(cow\); expected at least 2 per class"),
+    ],
+)
+def test_what_is_wrong_with_class_folders(tmp_path: Path, names: list[str], message: str):
+    refused(make(tmp_path, CATS_AND_DOGS + SHOTS + names), message)
+
+
+def test_one_class_folder(tmp_path: Path):
+    refused(make(tmp_path, ["train/cat/1.jpg", "train/cat/2.jpg", *SHOTS]), "all training images have label cat")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["test/readme.txt"], r"test holds no images, expected \.bmp, \.gif, .* directly in it"),
+        (["test/a/1.jpg", "test/b/2.jpg"], "test holds no images but those in its folders, expected"),
+        (["test/1.jpg", "test/b/2.jpg"], "test: found images directly in it and in folders, expected one of both"),
+    ],
+)
+def test_no_test_images(tmp_path: Path, names: list[str], message: str):
+    refused(make(tmp_path, CATS_AND_DOGS + names), message)
+
+
+def test_no_test_folder(tmp_path: Path):
+    refused(make(tmp_path, CATS_AND_DOGS), "testing does not exist, .* called testing, test, test_images")
+
+
+def test_zips_in_the_contest_are_named(tmp_path: Path):
+    path = make(tmp_path, ["train.zip", "test.zip"])
+    refused(path, r"no training folder \(it holds 2 \(test\.zip, train\.zip\): unpack first\)")

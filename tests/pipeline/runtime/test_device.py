@@ -1,0 +1,114 @@
+"""What really runs, not what is said to be available."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.runtime import device
+from pipeline.runtime.device import cuda_fault, pick_device
+from pipeline.runtime.errors import RequestError
+from pipeline.runtime.settings import DeviceSettings
+
+TF32_SWITCHES = (torch.backends.cudnn, torch.backends.cuda.matmul)
+
+
+def cpu_with(flags: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder / "cpuinfo"
+    path.write_text(f"processor\t: 0\nmodel name\t: Slide Rule 3000\nflags\t\t: {flags}\n")
+    monkeypatch.setattr(device, "CPU_FLAGS", path)
+
+
+@pytest.fixture
+def cuda_that_works(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A CUDA device that never computes; the TF32 switches, which picking it moves, are put back."""
+    monkeypatch.setattr(device, "cuda_fault", lambda: "")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Abacus")
+    before = [switch.allow_tf32 for switch in TF32_SWITCHES]
+    for switch in TF32_SWITCHES:
+        switch.allow_tf32 = True
+    yield
+    for switch, value in zip(TF32_SWITCHES, before, strict=True):
+        switch.allow_tf32 = value
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx2 avx512f avx512_vnni", torch.float32),
+        ("fpu avx512f avx512_bf16", torch.bfloat16),
+        ("fpu amx_bf16 amx_tile", torch.bfloat16),
+    ],
+)
+def test_the_cpus_dtype_is_what_it_is_fast_at(flags, expected, tmp_path, monkeypatch):
+    cpu_with(flags, tmp_path, monkeypatch)
+    picked = pick_device(DeviceSettings(kind="cpu"))
+    assert (picked.where.type, picked.dtype) == ("cpu", expected)
+    assert picked.name.startswith("Slide Rule 3000, ")
+
+
+def test_a_dtype_that_is_asked_for_is_taken(tmp_path, monkeypatch):
+    cpu_with("avx512_bf16", tmp_path, monkeypatch)
+    assert pick_device(DeviceSettings(kind="cpu", dtype="float32")).dtype == torch.float32
+
+
+def test_a_machine_without_cpuinfo(tmp_path, monkeypatch):
+    monkeypatch.setattr(device, "CPU_FLAGS", tmp_path / "absent")
+    picked = pick_device(DeviceSettings(kind="cpu"))
+    assert picked.dtype == torch.float32
+    assert picked.name.endswith(f", {torch.get_num_threads()} threads")
+
+
+def test_cuda_is_demanded_where_there_is_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RequestError, match=r"device\.kind: cuda was asked for, .* torch sees no CUDA device") as caught:
+        pick_device(DeviceSettings(kind="cuda"))
+    assert "\n" not in str(caught.value)
+
+
+def test_auto_takes_the_cpu_where_no_kernel_runs(monkeypatch):
+    monkeypatch.setattr(device, "cuda_fault", lambda: "no kernel image is available")
+    assert pick_device(DeviceSettings()).where.type == "cpu"
+
+
+def test_the_cpu_is_taken_where_it_is_asked_for(monkeypatch, cuda_that_works):  # noqa: ARG001
+    assert pick_device(DeviceSettings(kind="cpu")).where.type == "cpu"
+
+
+@pytest.mark.parametrize(("bf16", "expected"), [(True, torch.bfloat16), (False, torch.float16)])
+@pytest.mark.parametrize("kind", ["auto", "cuda"])
+def test_cuda_in_the_dtype_that_it_has_and_without_tf32(kind, bf16, expected, monkeypatch, cuda_that_works):  # noqa: ARG001
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16 or including_emulation)
+    picked = pick_device(DeviceSettings(kind=kind))
+    assert (picked.where.type, picked.dtype, picked.name) == ("cuda", expected, "Abacus")
+    assert not any(switch.allow_tf32 for switch in TF32_SWITCHES)
+
+
+def test_a_kernel_that_fails_is_a_fault_in_one_line(monkeypatch):
+    def no_kernel(*_: object, **__: object) -> torch.Tensor:
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nCompile with ...")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", no_kernel)
+    assert cuda_fault() == "CUDA error: no kernel image is available for execution on the device"
+
+
+@pytest.mark.parametrize(("answer", "fault"), [(9.0, ""), (0.0, "a 3x3 convolution of ones gave 0.0")])
+def test_a_kernel_that_gives_a_wrong_number_is_a_fault(answer, fault, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "ones", lambda *_, **__: None)
+    monkeypatch.setattr(torch.nn.functional, "conv2d", lambda *_: torch.tensor(answer))
+    assert cuda_fault() == fault
+
+
+def test_no_cuda_is_a_fault(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert cuda_fault() == "torch sees no CUDA device"
+
+
+@pytest.mark.parametrize(("dtype", "inside"), [(torch.float32, torch.float32), (torch.bfloat16, torch.bfloat16)])
+def test_autocast(dtype, inside):
+    a = torch.ones(2, 2)
+    with device.Device(torch.device("cpu"), dtype, "cpu").autocast():
+        assert (a @ a).dtype == inside
