@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the Python environment if it must, then runs the pipeline:  ./run.sh [arguments of the pipeline]
-#                                                                   ./run.sh test [arguments of pytest]
+#                                                                   ./run.sh test [--long] [arguments of pytest]
 # The environment is the first of these that works:
 #   a. the active Python, when it has all that requirements.txt names (Kaggle, Colab, a venv of your own);
 #   b. .venv on top of the active Python, when only its torch fits: its torch, torchvision and numpy are kept;

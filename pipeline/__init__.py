@@ -1,1 +1,6 @@
-"""The program: labelled images, test images and a byte limit in; a packed student that fits and a CSV out."""
+"""From a contest to a delivered file: everything that reads images, trains, or writes what a run leaves behind."""
+
+import os
+
+# albumentations asks a server for a newer release at import unless told not to (albumentations/__init__.py)
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"

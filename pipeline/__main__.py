@@ -1,298 +1,234 @@
-"""The command line. Heavy imports happen inside the commands: --help and verify answer without torch."""
+"""The command line: one table of commands, and how each is carried out.
+
+Laziness has this one door: a command imports what it needs when it is carried out, so `--help`, `verify`, `ledger`,
+`models`, `settings`, `list` and `clean` answer without torch.
+"""
 
 import argparse
-import errno
+import functools
 import json
-import os
-import re
-import signal
 import sys
-import traceback
-from collections.abc import Callable
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from pipeline.runtime.atomic import write_json
-from pipeline.runtime.console import complain, say
-from pipeline.runtime.errors import MachineError, RequestError
+from pipeline.options import (
+    bench_options,
+    clean_options,
+    json_option,
+    ledger_options,
+    predict_options,
+    run_arguments,
+    run_options,
+    settings_options,
+    stage_options,
+    study_options,
+    verify_options,
+)
+from pipeline.runtime.console import say, table
+from pipeline.runtime.errors import RequestError
+from pipeline.runtime.exit_codes import end_on_signals, exit_code_of
+from pipeline.runtime.folder import RunFolder, check_name
+from pipeline.runtime.load_settings import load_settings, nearest
+from pipeline.runtime.settings import BUDGET_BYTES
+from pipeline.stages.request import contest_name, data_beside, resolve
+from pipeline.stages.run import STAGES, Stage
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder of run.sh: runs/ and submissions/ lie there
-MACHINE_ERRNOS = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.ENOTDIR,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EIO,
-    errno.EMFILE,
-    errno.ENOMEM,
-}
-# what the standard library and joblib raise when the system killed a process; joblib's own BrokenProcessPool is a bug
-KILLED_WORKER = ("concurrent.futures.process.BrokenProcessPool", "TerminatedWorkerError")
-STAGES = ("prepare", "teach", "export", "distill", "pack")
+RUN = ""  # what `./run.sh` without the name of a command does
+DESCRIPTION = """Train a teacher ensemble, distill it into a small network, pack that into a file under a byte limit,
+prove that it fits, and write the CSV to upload. The same command again resumes."""
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, taken like Ctrl-C: files are whole at every moment, so it may end anywhere."""
-
-
-class _Parser(argparse.ArgumentParser):
+class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise RequestError(f"{message} (./run.sh --help shows what there is)")
+        raise RequestError(f"{message} ({self.prog} --help shows what there is)")
 
 
-def main(argv: list[str], root: Path = ROOT) -> int:
-    """Carry out one command and return its exit code.
+@dataclass(frozen=True)
+class Command:
+    """One command: a line for the help, its options, and the function that carries it out and returns an exit code."""
 
-    0 done, 1 the answer is no, 2 the request is wrong, 3 the machine failed, 70 a bug, 130 and 143 interrupted.
-    """
-    try:
-        command = COMMANDS.get(argv[0]) if argv else None
-        return command(argv[1:], root) if command else _run(argv, root)
-    except (RequestError, MachineError) as error:
-        return _end(str(error), error.exit_code)
-    except KeyboardInterrupt as interruption:
-        return _end_of(interruption)
-    except BrokenPipeError:  # `| head` has read enough; nothing may be flushed to it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except Exception as error:
-        if interruption := _interruption_before(error):
-            return _end_of(interruption)
-        if line := machine_failure(error):
-            return _end(f"{line}; the same command resumes", 3)
-        traceback.print_exc()
-        return _end("this is a bug in the program, please report it with the lines above", 70)
+    summary: str
+    options: Callable[[ArgumentParser], None]
+    work: Callable[[Namespace, Path], int]
 
 
-def _interruption_before(error: BaseException) -> KeyboardInterrupt | None:
-    """The interruption that an error came from: a loader notices while it ends that its workers were ended too."""
-    cause = error.__context__
-    while cause is not None and not isinstance(cause, KeyboardInterrupt):
-        cause = cause.__context__
-    return cause
+def main(argv: Sequence[str], root: Path = ROOT) -> int:
+    """Carry out one command and return its exit code (see pipeline.runtime.exit_codes)."""
+    return exit_code_of(lambda: _carry_out(list(argv), root))
 
 
-def _end_of(interruption: KeyboardInterrupt) -> int:
-    if isinstance(interruption, _Terminated):
-        return _end("terminated; the same command resumes", 143)
-    return _end("interrupted; the same command resumes", 130)
+def _carry_out(argv: list[str], root: Path) -> int:
+    name = argv.pop(0) if argv and not argv[0].startswith("-") else RUN
+    if name == "help":
+        name, argv = (argv[0] if argv else RUN), ["--help"]
+    if name not in COMMANDS:
+        raise RequestError(f"unknown command {name!r}{nearest(name, list(COMMANDS))}; ./run.sh help lists them all")
+    command = COMMANDS[name]
+    parser = _parser(name, command)
+    given, unknown = parser.parse_known_args(argv)
+    if unknown:
+        options = [
+            option for action in parser._actions for option in action.option_strings
+        ]  # argparse has no other way
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{nearest(unknown[0].partition('=')[0], options)}")
+    return command.work(given, root)
 
 
-def machine_failure(error: Exception) -> str:
-    """One line when the machine failed (disk, permission, memory), else nothing: then it is a bug."""
-    text = (str(error).splitlines() or [""])[0]
-    if isinstance(error, OSError) and error.errno in MACHINE_ERRNOS:
-        return f"the machine failed: {text}"
-    # libraries that wrap what the system said: safetensors, a pool whose worker was killed, a GPU that went away
-    if re.search(r"\(os error \d+\)|^CUDA error", text):
-        return f"the machine failed: {text}"
-    kind = type(error)
-    if kind.__name__ in KILLED_WORKER or f"{kind.__module__}.{kind.__name__}" in KILLED_WORKER:
-        perhaps = "for want of memory perhaps; fewer at once need less (--set device.workers=1)"
-        return f"the machine failed: a process was ended by the system, {perhaps}"
-    out_of_memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    return f"out of memory: {text}; try a smaller batch_size" if isinstance(error, MemoryError) or out_of_memory else ""
-
-
-def _run(argv: list[str], root: Path) -> int:
-    """The whole run."""
-    from pipeline.runtime.folder import RunFolder
-    from pipeline.runtime.request import Job
-    from pipeline.stages.request import resolve
-    from pipeline.stages.run import run_all
-
-    arguments = _run_parser().parse_args(argv)
-    request = resolve(arguments, root)
-    return run_all(Job(RunFolder(root, request.name), request, arguments.verify))
-
-
-def _run_parser() -> argparse.ArgumentParser:
-    from pipeline.runtime.load_settings import preset_names
-    from pipeline.runtime.settings import BUDGET_BYTES
-    from pipeline.stages.request import budget
-
-    others = [f"  {name:8} {(command.__doc__ or '').splitlines()[0]}" for name, command in COMMANDS.items()]
+def _parser(name: str, command: Command) -> ArgumentParser:
+    whole = name == RUN
     parser = _Parser(
-        prog="./run.sh",
+        prog="./run.sh" if whole else f"./run.sh {name}",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Train a teacher ensemble, distill it into a small network, pack that into a file under a byte\n"
-        "limit, prove that it fits, and write the CSV to upload. The same command again resumes.",
-        epilog="\n".join(["other commands, each with --help:", *others, "  test     Run all tests."]),
+        description=DESCRIPTION if whole else command.summary,
+        epilog=_command_list() if whole else None,
     )
-    add = parser.add_argument
-    add(
-        "--data",
-        metavar="DIR_OR_ZIP",
-        type=Path,
-        help="the contest; default: data/ or data.zip beside run.sh, else digits",
-    )
-    default = "default: demo for digits, gpu with a CUDA GPU, else cpu"
-    add("--preset", metavar="NAME_OR_TOML", help=f"{', '.join(preset_names())}, or a file; {default}")
-    add("--name", help="name of the run; default: the contest's")
-    add("--budget", metavar="BYTES", type=budget, default=BUDGET_BYTES, help=f"decimal bytes, default {BUDGET_BYTES}")
-    add("--labels", metavar="FILE", type=Path, nargs="+", help="soft labels from elsewhere: nothing is taught")
-    add("--inductive", action="store_true", help="test images take no part in training")
-    add("--final", action="store_true", help="validation joins training, and no validation figure is claimed")
-    add("--set", metavar="KEY=VALUE", action="append", nargs="+", default=[], dest="changes", help="change settings")
-    parser.set_defaults(study="")
-    add("--verify", action="store_true", help="on resuming, read every stored file again in full")
+    command.options(parser)
     return parser
 
 
-def _stage(stage: str) -> Callable[[list[str], Path], int]:
-    def command(argv: list[str], root: Path) -> int:
-        from pipeline.runtime.folder import RunFolder, check_name
-        from pipeline.stages.run_stage import run_stage
-
-        parser = _Parser(prog=f"./run.sh {stage}", allow_abbrev=False, description=command.__doc__)
-        parser.add_argument("--name", required=True, help="name of the run")
-        if stage == "teach":
-            parser.add_argument("--member", type=int, help="train this member alone, counted from 0")
-        arguments = parser.parse_args(argv)
-        return run_stage(stage, RunFolder(root, check_name(arguments.name)), getattr(arguments, "member", None))
-
-    command.__doc__ = f"Do the stage {stage} of a run, given with --name."
-    return command
+def _command_list() -> str:
+    names = [*(name for name in COMMANDS if name != RUN), "test"]
+    width = max(map(len, names))
+    summaries = {name: command.summary for name, command in COMMANDS.items()} | {"test": "Run all tests."}
+    return "\n".join(["commands, each with --help:", *(f"  {name:{width}}  {summaries[name]}" for name in names)])
 
 
-def _verify(argv: list[str], _root: Path) -> int:
-    """Check a file's bytes on disk against the budget."""
-    from pipeline.runtime.settings import BUDGET_BYTES
-    from pipeline.stages.delivery.verify import verify_size
-    from pipeline.stages.request import budget
+def _run(given: Namespace, root: Path) -> int:
+    request = resolve(run_arguments(given, budget_bytes=given.budget, final=given.final), root, _preset_of_this_machine)
+    from pipeline.runtime.request import Job
+    from pipeline.stages.whole_run import run_all
 
-    parser = _Parser(prog="./run.sh verify", allow_abbrev=False, description=_verify.__doc__)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--budget", metavar="BYTES", type=budget, default=BUDGET_BYTES)
-    arguments = parser.parse_args(argv)
-    fits, lines = verify_size(arguments.file, arguments.budget)
+    return run_all(Job(RunFolder(root, request.name), request, given.rehash))
+
+
+def _preset_of_this_machine() -> str:
+    from pipeline.runtime.device import cuda_fault
+
+    return "cpu" if cuda_fault() else "gpu"
+
+
+def _stage_command(stage: Stage) -> Command:
+    options = functools.partial(stage_options, of_members=stage.name == "teach")
+
+    def work(given: Namespace, root: Path) -> int:
+        from pipeline.stages.whole_run import run_stage
+
+        return run_stage(stage, RunFolder(root, check_name(given.name)), getattr(given, "member", None))
+
+    return Command(f"One stage of a run: {stage.writes}.", options, work)
+
+
+def _verify(given: Namespace, _: Path) -> int:
+    from pipeline.stages.delivery.verify import verify_file
+
+    fits, lines = verify_file(given.file, given.budget)
     say("\n".join(lines))
     return 0 if fits else 1
 
 
-def _predict(argv: list[str], _root: Path) -> int:
-    """Write predictions from a packed file alone."""
-    from pipeline.runtime.cores import available_cores
-    from pipeline.stages.delivery.predict import predict_folder
-
-    parser = _Parser(prog="./run.sh predict", allow_abbrev=False, description=_predict.__doc__)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--data", metavar="DIR_OR_ZIP", type=Path, required=True, help="may hold test images alone")
-    parser.add_argument("--out", metavar="CSV", type=Path, required=True)
-    arguments = parser.parse_args(argv)
-    count = predict_folder(arguments.file, arguments.data, arguments.out, available_cores())
-    say(f"{arguments.out}: {count} predictions")
-    return 0
-
-
-def _ledger(argv: list[str], _root: Path) -> int:
-    """Show where the bytes of a packed file go, tensor by tensor."""
+def _ledger(given: Namespace, _: Path) -> int:
     from pipeline.stages.delivery.ledger import ledger_json, ledger_lines, read_ledger
 
-    parser = _Parser(prog="./run.sh ledger", allow_abbrev=False, description=_ledger.__doc__)
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args(argv)
-    rows = read_ledger(arguments.file)
-    say(json.dumps(ledger_json(rows), indent=1) if arguments.json else "\n".join(ledger_lines(rows)))
+    rows = read_ledger(given.file)
+    say(json.dumps(ledger_json(rows), indent=1) if given.json else "\n".join(ledger_lines(rows)))
     return 0
 
 
-def _models(argv: list[str], _root: Path) -> int:
-    """List every student network: parameters, bytes at each precision."""
+def _predict(given: Namespace, _: Path) -> int:
+    from pipeline.runtime.engine import available_cores
+    from pipeline.stages.delivery.predict import predict_folder
+
+    count = predict_folder(given.file, given.data, given.out, available_cores())
+    say(f"{given.out}: {count} predictions")
+    return 0
+
+
+def _models(given: Namespace, _: Path) -> int:
     from models.packed.size import describe_students
 
-    parser = _Parser(prog="./run.sh models", allow_abbrev=False, description=_models.__doc__)
-    parser.add_argument("--json", action="store_true")
     students = describe_students()
-    if parser.parse_args(argv).json:
+    if given.json:
         say(json.dumps(students, indent=1))
         return 0
-    say(f"{'name':24}{'parameters':>10}{'fp32':>10}{'fp16':>10}{'uint8':>10}  bytes of the file, 64x64, 11 classes")
-    for student in students:
-        sizes: Any = student["bytes"]
-        columns = "".join(f"{sizes[precision]:>10,}" for precision in ("fp32", "fp16", "uint8"))
-        say(f"{student['name']:24}{student['parameters']:>10,}{columns}")
+    header = ("network", "parameters", *students[0]["bytes"])
+    numbers = [(row["parameters"], *row["bytes"].values()) for row in students]
+    rows = [(row["name"], *map("{:,}".format, figures)) for row, figures in zip(students, numbers, strict=True)]
+    say("\n".join(table(header, rows)))
     return 0
 
 
-def _bench(argv: list[str], root: Path) -> int:
-    """Measure how fast this machine trains, against a plain loop and against its own limit."""
-    from pipeline.runtime.load_settings import load_settings
-    from pipeline.stages.request import data_beside
+def _settings(given: Namespace, _: Path) -> int:
+    from pipeline.runtime.describe_settings import describe_settings, settings_lines
 
-    parser = _Parser(prog="./run.sh bench", allow_abbrev=False, description=_bench.__doc__)
-    parser.add_argument("--data", metavar="DIR_OR_ZIP", type=Path, help="as for a run")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there too")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", nargs="+", default=[], dest="changes")
-    arguments = parser.parse_args(argv)
-    settings = load_settings("cpu", [change for group in arguments.changes for change in group])
+    rows = describe_settings(given.section)
+    say(json.dumps(rows, indent=1) if given.json else "\n".join(settings_lines(rows)))
+    return 0
+
+
+def _list(given: Namespace, root: Path) -> int:
+    from pipeline.stages.delivery.list_runs import list_lines, list_runs
+
+    rows = list_runs(root)
+    say(json.dumps(rows, indent=1) if given.json else "\n".join(list_lines(rows)))
+    return 0
+
+
+def _clean(given: Namespace, root: Path) -> int:
+    from pipeline.stages.delivery.clean_run import clean_run
+
+    say("\n".join(clean_run(RunFolder(root, check_name(given.name)))))
+    return 0
+
+
+def _bench(given: Namespace, root: Path) -> int:
+    settings = load_settings("cpu", [change for group in given.set for change in group])
     from pipeline.bench.run_bench import Effort, bench_lines, run_bench
+    from pipeline.runtime.atomic import write_json
 
-    found = run_bench(arguments.data or data_beside(root), settings, Effort())
+    found = run_bench(given.data or data_beside(root), settings, Effort())
     say("\n".join(bench_lines(found)))
-    if arguments.json:
-        write_json(arguments.json, found)
+    if given.json:
+        write_json(given.json, found)
     return 0
 
 
-def _study(argv: list[str], root: Path) -> int:
-    """Train many networks and compare them: students (frontier, networks, recipes) or the preset's members."""
-    from pipeline.runtime.folder import RunFolder
+def _study(given: Namespace, root: Path) -> int:
     from pipeline.runtime.request import Job
-    from pipeline.runtime.settings import BUDGET_BYTES
-    from pipeline.stages.request import budget, contest_name, resolve
-    from pipeline.studies.run_study import MEMBERS, STUDIES, run_study
+    from pipeline.studies.engine import check_study, run_study
 
-    parser = _Parser(prog="./run.sh study", allow_abbrev=False, description=_study.__doc__)
-    parser.add_argument("study", choices=[*STUDIES, MEMBERS])
-    parser.add_argument("--data", metavar="DIR_OR_ZIP", type=Path, required=True, help="as for a run")
-    parser.add_argument("--labels", metavar="FILE", type=Path, nargs="+", help="soft labels from elsewhere")
-    parser.add_argument("--name", help="name of the study; default: the contest's and the study's")
-    parser.add_argument("--preset", metavar="NAME_OR_TOML", default="study")
-    parser.add_argument("--inductive", action="store_true", help="test images take no part in training")
-    parser.add_argument("--budgets", metavar="BYTES", type=budget, nargs="+", default=[], help="limits to train for")
-    parser.add_argument(
-        "--seeds",
-        type=int,
-        choices=range(1, 11),
-        metavar="N",
-        default=1,
-        help="networks per point or row, of recipes at least 3",
-    )
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", nargs="+", default=[], dest="changes")
-    arguments = parser.parse_args(argv)
-    arguments.name = arguments.name or f"{contest_name(arguments.data)}-{arguments.study}"
-    arguments.budget, arguments.final = max(arguments.budgets, default=BUDGET_BYTES), False
-    request = resolve(arguments, root)
-    run_study(arguments.study, Job(RunFolder(root, request.name), request), tuple(arguments.budgets), arguments.seeds)
+    check_study(given.study)
+    given.name = given.name or f"{contest_name(given.data)}-{given.study}"
+    given.preset = given.preset or "study"
+    largest = max(given.budgets, default=BUDGET_BYTES)
+    request = resolve(run_arguments(given, budget_bytes=largest, study=given.study), root, _preset_of_this_machine)
+    run_study(given.study, Job(RunFolder(root, request.name), request), tuple(given.budgets), given.seeds)
     return 0
 
 
-COMMANDS: dict[str, Callable[[list[str], Path], int]] = {
-    **{stage: _stage(stage) for stage in STAGES},
-    "verify": _verify,
-    "ledger": _ledger,
-    "predict": _predict,
-    "models": _models,
-    "bench": _bench,
-    "study": _study,
+COMMANDS: dict[str, Command] = {
+    RUN: Command("Do the whole run; the default.", run_options, _run),
+    **{stage.name: _stage_command(stage) for stage in STAGES if stage.alone},
+    "verify": Command("Check a file's bytes on disk against the size limit.", verify_options, _verify),
+    "ledger": Command("Show where the bytes of a packed file go, tensor by tensor.", ledger_options, _ledger),
+    "predict": Command("Write the CSV of the test images from a packed file alone.", predict_options, _predict),
+    "study": Command("Train many networks and compare them in a table.", study_options, _study),
+    "bench": Command("Measure this machine's training speed against a plain loop.", bench_options, _bench),
+    "models": Command(
+        "List every student network: parameters, bytes of its file at 64x64 pixels and 11 classes.",
+        json_option,
+        _models,
+    ),
+    "settings": Command("List every setting: meaning, unit, default, range.", settings_options, _settings),
+    "list": Command("List every run and submission: bytes, accuracy, seconds, disk.", json_option, _list),
+    "clean": Command("Delete what a run left in runs/NAME; its submission stays.", clean_options, _clean),
 }
 
 
-def _end(line: str, code: int) -> int:
-    complain("error: " + " ".join(line.splitlines()))  # a file's name may hold a line break
-    return code
-
-
-def _terminate(*_: object) -> NoReturn:
-    raise _Terminated
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminate)
+    end_on_signals()
     sys.exit(main(sys.argv[1:]))

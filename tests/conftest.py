@@ -15,14 +15,14 @@ from PIL import Image
 from pipeline.__main__ import main
 from pipeline.runtime.folder import RunFolder
 
-# Pictures of 16x16 gain nothing from a second thread, and threads that wait for a busy core cost seconds an epoch.
+# Images of 16x16 gain nothing from a second thread, and threads that wait for a busy core cost seconds an epoch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CLASSES = 3
 COLOURS = ((200, 60, 60), (60, 200, 60), (60, 60, 200))
 # Two families, as small as they get; a small contest needs small batches to learn anything in three epochs.
 # The first has dropout, whose random numbers must be the same after an interruption.
-FIRST = '{network = "report-cnn", seed = 1, options = {width = 8, dropout = 0.2}}'
+FIRST = '{network = "reference-cnn", seed = 1, options = {width = 8, dropout = 0.2}}'
 MEMBERS = f'[{FIRST}, {{network = "test_resnet", seed = 2}}]'
 BATCHES = (
     "teach.batch_size=8",
@@ -34,6 +34,17 @@ SMALL = ("--set", f"teach.members={MEMBERS}", *BATCHES)
 CPU = ("--set", "device.kind=cpu", "device.dtype=float32")
 
 CommandLine = Callable[..., tuple[int, str, str]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also the tests that are marked long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ def write_contest(
     broken: int = 0,
     seed: int = 0,
 ) -> Path:
-    """A contest in the report's layout: 42 training, 12 validation and 12 testing images of 16x16.
+    """A contest in the reference's layout: 42 training, 12 validation and 12 testing images of 16x16.
 
     The class is the colour. `broken` of the training images are cut short.
     """
@@ -82,7 +93,8 @@ def write_contest(
         (folder / split).mkdir(parents=True)
         for i in range(count):
             label = i % classes
-            pixels = random.normal(COLOURS[label], 30, (16, 16, 3)).clip(0, 255).astype(np.uint8)
+            colour = np.array(COLOURS[label % len(COLOURS)]) * (1 - label // len(COLOURS) / 8)
+            pixels = random.normal(colour, 30, (16, 16, 3)).clip(0, 255).astype(np.uint8)
             name = f"{i + 1:04d}.jpg" if split == "testing" else f"{label}_{i}.jpg"
             Image.fromarray(pixels).save(folder / split / name, quality=95)
     for path in sorted((folder / "training").glob("*.jpg"))[:broken]:

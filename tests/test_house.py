@@ -1,10 +1,12 @@
-"""The house as DESIGN draws it: who imports whom, how long a file may be, what may not occur at all."""
+"""The house: which room may import which, how long a file may be, what may not occur at all."""
 
 import ast
 import re
 from pathlib import Path
 
 import pytest
+
+from pipeline.stages.run import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_FILE_LINES = 300
@@ -16,15 +18,19 @@ TEXTS = [
     *sorted(ROOT.glob("*.md")),
     *(ROOT / name for name in ("run.sh", "pyproject.toml", "requirements.txt", ".ci/run")),
 ]
-# A module may import from its own floor and those below it.
-FLOORS = [
+# A room may import from the floors below its own.
+FLOORS = (
     ("models", "pipeline.runtime"),
-    ("pipeline.contest",),
-    ("pipeline.data",),
+    ("pipeline.contest", "pipeline.data"),
     ("pipeline.training",),
     ("pipeline.stages", "pipeline.bench"),
     ("pipeline.studies",),
-]
+    ("pipeline",),  # the command line
+)
+# A stage opens its inputs once and passes arrays, networks and a settings section down to these rooms.
+KNOW_NO_RUN = ("pipeline.contest", "pipeline.data", "pipeline.training")
+OF_A_RUN = {"pipeline.runtime.folder", "pipeline.runtime.request", "pipeline.runtime.steps"}
+DOOR = "pipeline.__main__"  # the one place that imports late
 
 
 def module_name(path: Path) -> str:
@@ -46,14 +52,48 @@ MODULES = {module_name(path) for path in SOURCES}
 GRAPH = {module_name(path): imports_of(path) - {module_name(path)} for path in SOURCES}
 
 
-def floor(module: str) -> int:
-    return next((number for number, rooms in enumerate(FLOORS) if module.startswith(rooms)), len(FLOORS))
+def room(module: str) -> tuple[int, str]:
+    """Floor and name of the room of a module."""
+    return next((floor, name) for floor, names in enumerate(FLOORS) for name in names if is_in(module, name))
+
+
+def is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def may_import(importer: str, imported: str) -> bool:
+    (floor, own), (other_floor, other) = room(importer), room(imported)
+    return own == other or other_floor < floor
+
+
+@pytest.mark.parametrize("module", sorted(GRAPH.keys() - {"pipeline"}))
+def test_imports_run_down(module: str) -> None:
+    assert sorted(imported for imported in GRAPH[module] - {"pipeline"} if not may_import(module, imported)) == []
 
 
 @pytest.mark.parametrize("module", sorted(GRAPH))
-def test_imports_run_one_way(module: str) -> None:
-    wrong = sorted(imported for imported in GRAPH[module] if floor(imported) > floor(module))
-    assert wrong == []
+def test_what_serves_any_run_knows_none(module: str) -> None:
+    if any(is_in(module, package) for package in KNOW_NO_RUN):
+        assert GRAPH[module] & OF_A_RUN == set()
+
+
+def test_no_stage_imports_a_stage() -> None:
+    modules = {stage.function().__module__ for stage in STAGES} | {"pipeline.stages.delivery.deliver"}
+    assert len(modules) == len(STAGES) + 1
+    assert {module: GRAPH[module] & modules for module in modules if GRAPH[module] & modules} == {}
+
+
+def late_imports(path: Path) -> list[int]:
+    """Lines on which a function imports."""
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    inside = [node for function in functions for node in ast.walk(function)]
+    return sorted({node.lineno for node in inside if isinstance(node, (ast.Import, ast.ImportFrom))})
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_stand_at_the_top(path: Path) -> None:
+    assert bool(late_imports(path)) == (module_name(path) == DOOR)
+    assert "TYPE_CHECKING" not in path.read_text()
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:

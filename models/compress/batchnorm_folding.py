@@ -1,4 +1,9 @@
-"""Folds every BatchNorm into the convolution before it: the same function with fewer numbers to store."""
+"""Folds every BatchNorm into the convolution before it, and un-folds it again.
+
+A folded student has fewer numbers to store and the same function; a packed file holds it in this form. To train such a
+student further (a warm start), `unfold_batchnorm` puts BatchNorm back: it measures on images what each BatchNorm
+receives, and sets weight and bias such that it changes nothing. Shapes: N images, C channels, M values of a channel.
+"""
 
 import copy
 import itertools
@@ -12,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 def fold_batchnorm(student: nn.Module) -> nn.Sequential:
     """Return a copy of a student without BatchNorm, in eval mode, on the CPU, float32, with equal eval output.
 
-    The parameters are called as in `build_student(..., folded=True)`. The student itself is left as it was. Raises
+    The parameters have the names of `build_student(..., folded=True)`. The student itself is not changed. Raises
     ValueError for anything but an nn.Sequential and for a BatchNorm that does not follow a convolution.
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2.
     """
@@ -22,7 +27,7 @@ def fold_batchnorm(student: nn.Module) -> nn.Sequential:
         )
     folded = copy.deepcopy(student).cpu().float()
     for sequence, conv, norm in norm_pairs(folded):
-        _absorb(sequence.get_submodule(conv), sequence.get_submodule(norm))
+        _fold_pair(sequence.get_submodule(conv), sequence.get_submodule(norm))
         delattr(sequence, norm)
     return folded.eval()
 
@@ -48,7 +53,7 @@ def norm_pairs(student: nn.Module) -> list[tuple[nn.Sequential, str, str]]:
 
 
 @torch.no_grad()
-def _absorb(conv: nn.Module, norm: nn.Module) -> None:
+def _fold_pair(conv: nn.Module, norm: nn.Module) -> None:
     """Write the norm's effect into the convolution, computed in float64 so that only one rounding is added."""
     assert isinstance(conv, nn.Conv2d)
     assert isinstance(norm, nn.BatchNorm2d)
@@ -69,33 +74,33 @@ def _absorb(conv: nn.Module, norm: nn.Module) -> None:
 def unfold_batchnorm(student: nn.Module, folded: nn.Module, batches_NCHW: Iterable[Tensor]) -> None:
     """Give `student`, which has BatchNorm, the function of `folded`, in place; it ends in eval mode.
 
-    `folded` is the same network without BatchNorm, `batches_NCHW` are normalised pictures, one batch at least, on the
-    CPU as both networks are. The functions are equal up to rounding. A channel that is the same everywhere has a
-    variance of 0 and stays silent.
+    `folded` is the same network without BatchNorm, `batches_NCHW` are normalised images, one batch at least, on the
+    CPU as both networks are. The functions are equal up to rounding. A channel that is constant has a variance of 0
+    and stays constant.
     """
     norms = {name: module for name, module in student.named_modules() if isinstance(module, nn.BatchNorm2d)}
-    found = student.load_state_dict(folded.state_dict(), strict=False)
-    assert not found.unexpected_keys
-    assert {key.rpartition(".")[0] for key in found.missing_keys} == set(norms)
-    moments = [_start_watching(norm) for norm in norms.values()]
+    loaded = student.load_state_dict(folded.state_dict(), strict=False)
+    assert not loaded.unexpected_keys
+    assert {key.rpartition(".")[0] for key in loaded.missing_keys} == set(norms)
+    moments = [_begin_measuring(norm) for norm in norms.values()]
     student.eval()
     for images_NCHW in batches_NCHW:
         student(images_NCHW)
-    for norm, seen in zip(norms.values(), moments, strict=True):
-        seen.handle.remove()
-        _set(norm, *seen.mean_and_variance())
+    for norm, measured in zip(norms.values(), moments, strict=True):
+        measured.handle.remove()
+        _make_identity(norm, *measured.mean_and_variance())
 
 
 class _Moments:
-    """Sums over everything that a BatchNorm is given, float64, per channel."""
+    """Sums over all inputs of a BatchNorm, float64, per channel."""
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         self.handle = norm.register_forward_pre_hook(self._add)
         self.count = 0
         self.sum_C, self.squares_C = (torch.zeros(norm.num_features, dtype=torch.float64) for _ in range(2))
 
-    def _add(self, _: nn.Module, given: tuple[Tensor]) -> None:
-        values_CM = given[0].double().transpose(0, 1).flatten(1)
+    def _add(self, _: nn.Module, inputs: tuple[Tensor]) -> None:
+        values_CM = inputs[0].double().transpose(0, 1).flatten(1)
         self.count += values_CM.shape[1]
         self.sum_C += values_CM.sum(1)
         self.squares_C += values_CM.square().sum(1)
@@ -106,14 +111,14 @@ class _Moments:
         return mean_C, (self.squares_C / self.count - mean_C.square()).clamp_min(0)
 
 
-def _start_watching(norm: nn.BatchNorm2d) -> _Moments:
-    """Count what goes through; so far the BatchNorm changes nothing."""
-    _set(norm, torch.zeros(norm.num_features), torch.ones(norm.num_features))
+def _begin_measuring(norm: nn.BatchNorm2d) -> _Moments:
+    """Sum up what passes through; until `_make_identity` is called again the BatchNorm changes nothing."""
+    _make_identity(norm, torch.zeros(norm.num_features), torch.ones(norm.num_features))
     return _Moments(norm)
 
 
-def _set(norm: nn.BatchNorm2d, mean_C: Tensor, variance_C: Tensor) -> None:
-    """Remember these statistics, and make good in weight and bias what normalising by them does."""
+def _make_identity(norm: nn.BatchNorm2d, mean_C: Tensor, variance_C: Tensor) -> None:
+    """Set the running statistics, and the weight and bias that undo the normalisation by them."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     norm.running_mean.copy_(mean_C)

@@ -1,9 +1,9 @@
-"""Rounds weights one input at a time, each error made good by the weights that are not rounded yet.
+"""GPTQ: rounds a layer's weights one input at a time, each error compensated by the weights not rounded yet.
 
-What a layer's output loses is (w - q)' H (w - q), with H the second moments of its inputs on real pictures; the update
-below is the one that keeps it least (optimal brain surgeon, Hassibi and Stork 1993; in this form Frantar et al. 2023,
-GPTQ, arXiv 2210.17323). Shapes: O output channels, G groups of a convolution, I inputs of one output: channels of its
-group times the filter's area; H is [G, I, I].
+The error of a layer's output is (w - q)' H (w - q), with H the second moments of its inputs on real images; the update
+below minimises it (optimal brain surgeon, Hassibi and Stork 1993; in this form Frantar et al. 2023, arXiv 2210.17323).
+Shapes: O output channels, G groups of a convolution, I inputs of one output: channels of its group times the filter's
+area; H is [G, I, I].
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,16 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
-from models.compress.low_bit import LowBit, code_range
+from models.compress.bit_plan import code_range
+from models.compress.low_bit import LowBit
 
-DAMPING = 0.01  # of the mean of H's diagonal, so that inputs that are always zero do no harm
-SMALLEST_DAMPING = 1e-6  # where all of them are
+DAMPING = 0.01  # of the mean of H's diagonal, so that H is invertible where inputs are always zero
+SMALLEST_DAMPING = 1e-6  # where all inputs are zero
 Weighted = nn.Conv2d | nn.Linear
 
 
-def round_with_compensation(
-    folded: nn.Module, nearest: Mapping[str, LowBit], moments: Mapping[str, Tensor]
-) -> dict[str, LowBit]:
+def gptq_round(folded: nn.Module, nearest: Mapping[str, LowBit], moments: Mapping[str, Tensor]) -> dict[str, LowBit]:
     """Round a folded student's weights again, at the scales and levels of `nearest`; names are those of parameters.
 
     `moments` are the `second_moments` of the layers, [G, I, I] each, by the names of the layers.
@@ -39,21 +38,21 @@ def round_with_compensation(
 def second_moments(network: nn.Module, batches_NCHW: Iterable[Tensor]) -> dict[str, Tensor]:
     """Mean of x x' over all inputs that each layer multiplies its weights with, float64 [G, I, I], by layer.
 
-    `batches_NCHW` are normalised pictures that the network learned from. The moments are those of the network as it is,
-    so that one look at the pictures serves any number of roundings.
+    `batches_NCHW` are normalised images that the network learned from. The moments are those of the network as it is,
+    so that one pass over the images serves any number of roundings.
     """
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
 
-    def watch(name: str, layer: Weighted) -> RemovableHandle:
-        def take(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            rows_GRI = _inputs(layer, inputs[0])
+    def measure(name: str, layer: Weighted) -> RemovableHandle:
+        def add(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            rows_GRI = _input_rows(layer, inputs[0])
             sums[name] = sums.get(name, 0) + (rows_GRI.transpose(1, 2) @ rows_GRI).double()
             counts[name] = counts.get(name, 0) + rows_GRI.shape[1]
 
-        return layer.register_forward_pre_hook(take)
+        return layer.register_forward_pre_hook(add)
 
-    handles = [watch(name, layer) for name, layer in network.named_modules() if isinstance(layer, Weighted)]
+    handles = [measure(name, layer) for name, layer in network.named_modules() if isinstance(layer, Weighted)]
     try:
         for images_NCHW in batches_NCHW:
             network(images_NCHW)
@@ -63,7 +62,7 @@ def second_moments(network: nn.Module, batches_NCHW: Iterable[Tensor]) -> dict[s
     return {name: total / counts[name] for name, total in sums.items()}
 
 
-def _inputs(layer: Weighted, values: Tensor) -> Tensor:
+def _input_rows(layer: Weighted, values: Tensor) -> Tensor:
     """Every input vector as a row, [G, R, I]."""
     if isinstance(layer, nn.Linear):
         return values.flatten(0, -2)[None]

@@ -1,7 +1,7 @@
-"""Weights as small whole numbers with one scale per output channel: what a low-bit file holds (plain numpy).
+"""Low-bit weights: small whole numbers, the codes, and one scale per output channel (plain numpy).
 
-A weight is `code * scale[channel]`. A scale may be negative: that is where the sign of a folded BatchNorm goes, and the
-codes stay as they were trained. Shapes: O output channels; codes have the tensor's shape [O, ...].
+A weight is `code * scale[channel]`. A scale may be negative: it takes the sign of a folded BatchNorm, so that the codes
+stay as they were trained. Shapes: O output channels; codes have the tensor's shape [O, ...].
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class LowBit:
 
 
 def spread(per_channel: NDArray, axes: int) -> NDArray:
-    """A value per output channel, [O], in a shape that broadcasts over a tensor of so many axes."""
+    """A value per output channel, [O], reshaped to broadcast over a tensor of so many axes."""
     return per_channel.reshape(-1, *(1 for _ in range(axes - 1)))
 
 

@@ -1,4 +1,4 @@
-"""Arithmetic of 8-bit quantisation, in plain numpy.
+"""Min-max quantisation to 8 bits, per tensor or per output channel, in plain numpy.
 
 A value is stored as a code 0..255 and read back as `minimum + code * scale`, for a whole tensor or for each output
 channel (axis 0). The scale is rounded UP to the type it is stored in: the last code still reaches the maximum, and
@@ -41,7 +41,7 @@ def finite_float32(values: ArrayLike, *, largest: float = np.inf) -> NDArray[np.
 
 
 def quantise_per_tensor(values: ArrayLike) -> Quantised:
-    """Return min-max codes of a whole tensor, minimum and scale in float32 (the report's 8-bit method).
+    """Return min-max codes of a whole tensor, minimum and scale in float32 (the reference's 8-bit method).
 
     Raises ValueError for non-finite values and magnitudes beyond 65,504.
     """
@@ -77,7 +77,7 @@ def dequantise(quantised: Quantised) -> NDArray[np.float32]:
 
 
 def cast_to_int8(values: ArrayLike) -> NDArray[np.int8]:
-    """Return the values cut off at the point and limited to -128..127, without any scale.
+    """Return the values truncated to whole numbers and clipped to -128..127, without any scale.
 
     It exists to show a collapse: all |weight| < 1, nearly all of a network, become 0. ValueError for NaN and infinity.
     """

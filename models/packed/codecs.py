@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.compress import minmax as quantization
+from models.compress import minmax
 from models.compress.minmax import Quantised
 from models.packed.byte_reader import PackedFileError
 from models.packed.low_bit_codec import decode_low_bit
@@ -16,19 +16,19 @@ def encode_tensor(array: ArrayLike, codec: Codec) -> bytes:
     """Return the payload of a float32 tensor: `encoded_bytes(shape, codec)` bytes.
 
     Raises ValueError for NaN and infinity, for magnitudes beyond 65,504 (float16's) but by fp32 and int8-cast, and for
-    low-bit, whose codes are not to be had from the weights alone: see `low_bit_codec`.
+    low-bit, whose codes do not follow from the weights alone: see `low_bit_codec`.
     """
     match codec:
         case Codec.FP32:
-            return _little(quantization.finite_float32(array), "<f4")
+            return _little(minmax.finite_float32(array), "<f4")
         case Codec.FP16:
-            return _little(quantization.finite_float32(array, largest=quantization.LARGEST_MAGNITUDE), "<f2")
+            return _little(minmax.finite_float32(array, largest=minmax.LARGEST_MAGNITUDE), "<f2")
         case Codec.UINT8_CHANNEL:
-            return _join(quantization.quantise_per_channel(array), scale_type="<f2")
+            return _join(minmax.quantise_per_channel(array), scale_type="<f2")
         case Codec.UINT8_TENSOR:
-            return _join(quantization.quantise_per_tensor(array), scale_type="<f4")
+            return _join(minmax.quantise_per_tensor(array), scale_type="<f4")
         case Codec.INT8_CAST:
-            return quantization.cast_to_int8(array).tobytes()
+            return minmax.cast_to_int8(array).tobytes()
         case Codec.LOW_BIT:
             raise ValueError("a low-bit tensor is made from codes and scales, not from weights")
 
@@ -42,7 +42,7 @@ def decode_tensor(payload: bytes, codec: Codec, shape: Shape) -> NDArray[np.floa
     if codec in FLOAT_CODECS and len(payload) != encoded_bytes(shape, codec):
         expected = encoded_bytes(shape, codec)
         raise PackedFileError(f"{len(payload)} bytes for a {CODEC_NAMES[codec]} tensor {shape}, expected {expected}")
-    with np.errstate(all="ignore"):  # hostile minima and scales overflow; the check below refuses what comes of it
+    with np.errstate(all="ignore"):  # hostile minima and scales overflow; the check below refuses the result
         values = _decode(payload, codec, shape)
     if not np.isfinite(values).all():
         raise PackedFileError(f"a {CODEC_NAMES[codec]} tensor {shape} holds values that are not finite")
@@ -56,9 +56,9 @@ def _decode(payload: bytes, codec: Codec, shape: Shape) -> NDArray[np.float32]:
         case Codec.FP16:
             return np.frombuffer(payload, "<f2").astype(np.float32).reshape(shape)
         case Codec.UINT8_CHANNEL:
-            return quantization.dequantise(_split(payload, shape, (shape[0],), scale_type="<f2"))
+            return minmax.dequantise(_split(payload, shape, (shape[0],), scale_type="<f2"))
         case Codec.UINT8_TENSOR:
-            return quantization.dequantise(_split(payload, shape, (), scale_type="<f4"))
+            return minmax.dequantise(_split(payload, shape, (), scale_type="<f4"))
         case Codec.INT8_CAST:
             return np.frombuffer(payload, np.int8).astype(np.float32).reshape(shape)
         case Codec.LOW_BIT:

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MAGIC = b"\x89FIT"  # not ASCII, as in PNG: a transfer that mangles text is noticed at the first byte
-PREFIX_BYTES = len(MAGIC)  # enough to tell a packed file from any other
+PREFIX_BYTES = len(MAGIC)  # enough to distinguish a packed file from any other
 FORMAT_VERSION = 1
 CHECKSUM_BYTES = 4
 _PREFIX = MAGIC + bytes([FORMAT_VERSION])

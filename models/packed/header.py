@@ -1,7 +1,7 @@
-"""The header of a packed file: all that is needed to rebuild the network and to name what it predicts (no torch).
+"""The header of a packed file: all that is needed to rebuild the network and to predict with it (no torch).
 
 Layout: family number, the family's integers, image size, number of classes (varints); flags (a byte: bit 0 inductive,
-bit 1 final, bit 2 class names follow, bit 3 mirrored); class names (varint length, utf-8) unless they are "0".."n-1";
+bit 1 final, bit 2 class names follow, bit 3 tta_flip); class names (varint length, utf-8) unless they are "0".."n-1";
 channel mean and standard deviation (3 + 3 bytes, units of 1/255).
 """
 
@@ -12,18 +12,18 @@ from models.students.families import FAMILIES, Network, check_class_count, famil
 from models.students.layers import parameter_shapes
 
 MAX_CLASS_NAME_BYTES = 1024
-_INDUCTIVE, _FINAL, _NAMES, _MIRRORED = 1, 2, 4, 8
+_INDUCTIVE, _FINAL, _NAMES, _TTA_FLIP = 1, 2, 4, 8
 
 Rgb = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a packed file says about its network.
+    """What a packed file records of its network.
 
     `mean` and `std` are per channel, whole numbers in units of 1/255 (0..255; std at least 1). `inductive`: testing
-    images took no part in training; `final`: validation took part. `mirrored`: its answer for a picture is the mean of
-    the probabilities of the picture and of its mirror image. Raises ValueError for what a file cannot hold.
+    images took no part in training; `final`: validation took part. `tta_flip`: the prediction is the mean of the
+    probabilities of the image and of its mirror image. Raises ValueError for what a file cannot hold.
     """
 
     network: Network
@@ -33,7 +33,7 @@ class Header:
     std: Rgb
     inductive: bool = False
     final: bool = False
-    mirrored: bool = False
+    tta_flip: bool = False
 
     def __post_init__(self) -> None:
         parameter_shapes(self.network, len(self.classes), self.image_size)  # raises where the network cannot exist
@@ -50,7 +50,7 @@ def default_classes(count: int) -> tuple[str, ...]:
 def write_header(header: Header) -> bytes:
     """Return the header's bytes."""
     named = header.classes != default_classes(len(header.classes))
-    flags = _INDUCTIVE * header.inductive | _FINAL * header.final | _NAMES * named | _MIRRORED * header.mirrored
+    flags = _INDUCTIVE * header.inductive | _FINAL * header.final | _NAMES * named | _TTA_FLIP * header.tta_flip
     numbers = (
         FAMILIES[header.network.family].id,
         *header.network.integers,
@@ -86,7 +86,7 @@ def _read_header(reader: ByteReader) -> Header:
     count = reader.varint("number of classes")
     check_class_count(count)  # before any name is made
     flags = reader.byte("flags")
-    if flags >= 2 * _MIRRORED:
+    if flags >= 2 * _TTA_FLIP:
         raise PackedFileError(f"header: flags {flags:#04x}, expected no bit beyond the first four")
     classes = _read_names(reader, count) if flags & _NAMES else default_classes(count)
     red, green, blue, *deviations = reader.take(6, "mean and std")
@@ -98,7 +98,7 @@ def _read_header(reader: ByteReader) -> Header:
         std=(deviations[0], deviations[1], deviations[2]),
         inductive=bool(flags & _INDUCTIVE),
         final=bool(flags & _FINAL),
-        mirrored=bool(flags & _MIRRORED),
+        tta_flip=bool(flags & _TTA_FLIP),
     )
 
 

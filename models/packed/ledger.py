@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 from models.packed.container import CHECKSUM_BYTES, Entry, check_payloads, entry_bytes, header_bytes, read_container
+from models.packed.low_bit_codec import measure_low_bit
 from models.packed.precisions import CODEC_NAMES, Codec, Shape, coded_bytes
 from models.students.layers import parameter_shapes
 
@@ -73,7 +74,6 @@ def _coding(entry: Entry, shape: Shape) -> tuple[int, float | None, int]:
     """Levels, entropy in bits and coded bytes; for the other codecs their bytes are a matter of arithmetic."""
     if entry.codec != Codec.LOW_BIT:
         return 0, None, coded_bytes(shape, Codec(entry.codec))
-    from models.packed.low_bit_codec import measure_low_bit  # sizes by arithmetic alone stay free of numpy
 
     found = measure_low_bit(entry.payload, shape)
     return found.levels, found.entropy_bits, found.stream_bytes

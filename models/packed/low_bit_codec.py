@@ -10,7 +10,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compress.low_bit import LowBit, code_range
+from models.compress.bit_plan import code_range
+from models.compress.low_bit import LowBit
 from models.packed.byte_reader import ByteReader, PackedFileError
 from models.packed.entropy.fit import entropy_bits, fit_description, ideal_bits
 from models.packed.entropy.range_coder import decode, encode
@@ -62,14 +63,14 @@ def decode_low_bit(payload: bytes, shape: Shape) -> LowBit:
 
     Raises PackedFileError, before anything is allocated, for a length that the shape cannot have; then for scales that
     are not finite, for codes that do not fill their range, and for a stream that is not the one the encoder makes of
-    its own codes, so that codes and table have one spelling and bytes that only look like a stream are refused.
+    its own codes, so that codes and table have one spelling and bytes that only resemble a stream are refused.
     """
     parts = _split(payload, shape)
     codes = decode(parts.stream, prod(shape), parts.frequencies, parts.lowest)
     found = (int(codes.min()), int(codes.max()))
     expected = (parts.lowest, parts.lowest + len(parts.frequencies) - 1)
     if found != expected:
-        raise PackedFileError(f"a low-bit tensor {shape} has codes {_range(found)}, it says {_range(expected)}")
+        raise PackedFileError(f"a low-bit tensor {shape} has codes {_range(found)}, expected {_range(expected)}")
     if encode(codes, parts.frequencies, parts.lowest) != parts.stream:
         raise PackedFileError(f"the stream of a low-bit tensor {shape} is not that of its codes")
     return LowBit(codes.reshape(shape), parts.scale, parts.levels)

@@ -12,7 +12,7 @@ class Codec(IntEnum):
     FP32 = 0
     FP16 = 1
     UINT8_CHANNEL = 2  # minimum (float32) and scale (float16) per output channel, then a byte per weight
-    UINT8_TENSOR = 3  # minimum and scale (float32) per tensor, then a byte per weight: the report's
+    UINT8_TENSOR = 3  # minimum and scale (float32) per tensor, then a byte per weight: the reference's
     INT8_CAST = 4  # a byte per weight and no scale: a demonstration of what fails
     LOW_BIT = 5  # scale (float16) per output channel, few levels, entropy-coded: the size depends on the weights
 

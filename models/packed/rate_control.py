@@ -1,31 +1,31 @@
-"""Makes a file fit its limit by one knob: how coarse the steps of all channels are.
+"""Rate control: one number, a factor on the steps of all channels, makes a file end just below its byte limit.
 
 The entropy of rounded weights falls by log2 k when every step grows k times, so the size is, but for small jumps, a
 falling function of k. Source of the idea: the clip width as the one rate control of the byte-limited language models of
-2026 (openai/parameter-golf, pull request 1394). The knob is set before the weights learn with their steps, by the clip;
-afterwards it only corrects what the training added. Then it costs accuracy, so steps are never made finer after it: the
-larger file would be the worse one (README, "What did not work").
+2026 (openai/parameter-golf, pull request 1394). The factor is set before LSQ, by the initial clip; after LSQ it only
+corrects what the training added. There it costs accuracy, so steps are never made finer: the larger file would be the
+less accurate one (README, "What did not work").
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-FULL = 0.99  # of the limit: a file this large need not grow
+FULL = 0.99  # of the limit: a file this large does not need to grow
 CLIP_AIM = 0.997  # of the limit, before low-bit training changes the weights
-FINEST, COARSEST = 0.8, 2.0  # how far the knob goes
+FINEST, COARSEST = 0.8, 2.0  # range of the factor
 HALVINGS = 12
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A packed file and the factor on its steps."""
+    """A packed file and the factor on its learned steps."""
 
     data: bytes
-    coarser: float
+    step_scale: float
 
 
-def fit_clip(size_of: Callable[[float], float], wanted: float, limit_bytes: int, *, fill: bool) -> float:
-    """The clip with which a file is expected to end just below a limit; the wanted one where the file fits.
+def fit_initial_clip(size_of: Callable[[float], float], wanted: float, limit_bytes: int, *, fill: bool) -> float:
+    """The initial clip with which a file is expected to end just below a limit; the wanted one where the file fits.
 
     `size_of` is the expected size for a clip. With `fill`, a file that is expected to miss the last hundredth gets a
     smaller clip. Never below FINEST or above COARSEST times the wanted one.
@@ -43,8 +43,8 @@ def fit_clip(size_of: Callable[[float], float], wanted: float, limit_bytes: int,
 def fit_limit(pack: Callable[[float], bytes], limit_bytes: int) -> Fitted:
     """The file with the learned steps where it fits, else one with coarser steps in the last hundredth below the limit.
 
-    `pack` makes the file for a factor. Sizes that jump over the last hundredth end as near below it as was found; where
-    not even the coarsest steps fit, the coarsest file is returned: the gate will say so.
+    `pack` makes the file for a factor. Where sizes jump over the last hundredth, the largest file found below it is
+    returned; where not even the coarsest steps fit, the coarsest file: the size gate will refuse it.
     """
     learned = Fitted(pack(1.0), 1.0)
     if len(learned.data) <= limit_bytes:
@@ -55,7 +55,7 @@ def fit_limit(pack: Callable[[float], bytes], limit_bytes: int) -> Fitted:
     for _ in range(HALVINGS):
         if len(fits.data) >= FULL * limit_bytes:
             break
-        middle = (fits.coarser * exceeds) ** 0.5
+        middle = (fits.step_scale * exceeds) ** 0.5
         tried = Fitted(pack(middle), middle)
         if len(tried.data) <= limit_bytes:
             fits = tried

@@ -1,6 +1,7 @@
 """How large a packed file will be, before anything is trained (no torch, no numpy)."""
 
 from math import prod
+from typing import Any
 
 from models.compress.bit_plan import Bits, gaussian_bits
 from models.packed.container import CHECKSUM_BYTES, entry_bytes, header_bytes
@@ -46,7 +47,7 @@ def low_bit_size_bytes(network: Network, *, classes: tuple[str, ...], image_size
         if len(shape) == 1:
             size += entry_bytes(encoded_bytes(shape, Codec.FP16))
             continue
-        each = gaussian_bits(levels[name.removesuffix(".weight")], bits.clip)
+        each = gaussian_bits(levels[name.removesuffix(".weight")], bits.initial_clip_std)
         fewest, _ = payload_limits(shape, Codec.LOW_BIT)
         size += entry_bytes(fewest + TABLE_BYTES + round(TRAINED * prod(shape) * each / 8))
     return size
@@ -93,8 +94,8 @@ def propose_network(
 
 
 def _shapes(family: str, depth: int | None) -> list[tuple[int, int]]:
-    """Width and depth of the students that are looked at, from small to large."""
-    if family == "plain":  # the report's is there to compare with: every width
+    """Width and depth of the students that are considered, from small to large."""
+    if family == "plain":  # the reference's family, for comparison: every width
         return [(width, depth or 0) for width in range(1, WIDTH_RANGE[1] + 1)]
     if depth is not None:
         return [(width, depth) for width in WIDTHS]
@@ -102,10 +103,10 @@ def _shapes(family: str, depth: int | None) -> list[tuple[int, int]]:
     return one + [(width, 2) for width in WIDTHS if width >= SECOND_BLOCK]
 
 
-def describe_students(*, image_size: int = 64, class_count: int = 11) -> list[dict[str, object]]:
+def describe_students(*, image_size: int = 64, class_count: int = 11) -> list[dict[str, Any]]:
     """Return name, parameters and file size in bytes at fp32, fp16 and uint8 of every named network.
 
-    By default for the report's 64 x 64 pixels and 11 classes without stored names.
+    By default for the reference's 64 x 64 pixels and 11 classes without stored names.
     """
     classes = default_classes(class_count)
     return [

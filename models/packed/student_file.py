@@ -11,11 +11,9 @@ from models.compress.low_bit import LowBit
 from models.packed.codecs import decode_tensor, encode_tensor
 from models.packed.container import Entry, Header, read_container, write_container
 from models.packed.low_bit_codec import encode_low_bit
-from models.packed.precisions import CODEC_NAMES, PRECISIONS, Codec, Shape, codec_of_tensor
+from models.packed.precisions import CODEC_NAMES, Codec, Shape, codec_of_tensor
 from models.students.build import build_student
 from models.students.layers import parameter_shapes
-
-__all__ = ["PRECISIONS", "PackedStudent", "pack_low_bit", "pack_student", "unpack_student"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class PackedStudent:
 
 
 def pack_student(student: nn.Module, header: Header, precision: str) -> bytes:
-    """Return the packed file of a trained student, whose BatchNorm is folded first; the student is left as it was.
+    """Return the packed file of a trained student, whose BatchNorm is folded first; the student is not changed.
 
     Raises ValueError for an unknown precision, a student that is not the header's network, and weights that the
     precision cannot hold (NaN, infinity, beyond the float16 range), naming the tensor.

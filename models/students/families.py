@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 CLASS_COUNT_RANGE = (2, 65_535)
 IMAGE_SIZE_RANGE = (16, 1024)
-IMAGE_SIZE_STEP = 16  # every family halves the picture four times
+IMAGE_SIZE_STEP = 16  # every family halves the image four times
 
 
 @dataclass(frozen=True)
@@ -109,18 +109,17 @@ def _check_range(what: str, value: int, lowest: int, highest: int) -> None:
 
 
 STUDENTS: dict[str, Network] = {
-    "report-student": Network("plain", (16, 0)),
-    "report-plain-cnn": Network("plain", (16, 128)),
-    "report-depthwise": Network("grouped", (64, 1, 1, 128)),
-    "report-depthwise-large": Network("grouped", (96, 2, 1, 128)),
-    "report-group-half": Network("grouped", (64, 1, 2, 128)),
-    "report-group-quarter": Network("grouped", (64, 1, 4, 128)),
-    "report-group-eighth": Network("grouped", (64, 1, 8, 128)),
-    "report-group-one": Network("grouped", (64, 1, 0, 128)),
-    "report-group-large": Network("grouped", (88, 2, 8, 128)),
+    "reference-student": Network("plain", (16, 0)),
+    "reference-plain-cnn": Network("plain", (16, 128)),
+    "reference-depthwise": Network("grouped", (64, 1, 1, 128)),
+    "reference-depthwise-large": Network("grouped", (96, 2, 1, 128)),
+    "reference-group-half": Network("grouped", (64, 1, 2, 128)),
+    "reference-group-quarter": Network("grouped", (64, 1, 4, 128)),
+    "reference-group-eighth": Network("grouped", (64, 1, 8, 128)),
+    "reference-group-one": Network("grouped", (64, 1, 0, 128)),
+    "reference-group-large": Network("grouped", (88, 2, 8, 128)),
     "studentnet": Network("studentnet", (16,)),
 }
-DEFAULT_STUDENT = "report-student"
 
 
 def network_named(name: str) -> Network:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from math import prod
 
 from models.students.families import Network, check_class_count, check_image_size
-from models.students.rows import Block, Conv, Layer, Linear, Step
+from models.students.rows import Block, Conv, Layer, Linear, Operation
 from models.students.staged import staged_layers
 
-# 32 MiB as float32: a few hostile header bytes can never ask for more, and honest students are 50 times smaller.
+# 32 MiB as float32: a few hostile header bytes can never ask for more, and real students are 50 times smaller.
 MAX_PARAMETERS = 8 * 2**20
 
 
@@ -19,8 +19,8 @@ def layer_table(network: Network, classes: int, image_size: int) -> tuple[Layer,
     """Return the layers of a network in the order of execution.
 
     `image_size` is in pixels per side (RGB, square). Raises ValueError for an image size, a number of classes or a
-    group width that the network cannot have, and beyond MAX_PARAMETERS. Source: the report's layer tables; StudentNet
-    is the NTU ML2020 course's network, after MobileNet (Howard et al. 2017, arXiv:1704.04861).
+    group width that the network cannot have, and beyond MAX_PARAMETERS. Source: the reference's layer tables;
+    StudentNet is the NTU ML2020 course's network, after MobileNet (Howard et al. 2017, arXiv:1704.04861).
     """
     check_image_size(image_size)
     check_class_count(classes)
@@ -47,7 +47,7 @@ def parameter_shapes(network: Network, classes: int, image_size: int) -> list[tu
 
 
 def parameter_count(network: Network, classes: int, image_size: int) -> int:
-    """Return the number of trained parameters, BatchNorm's weights and biases included (the report's figures)."""
+    """Return the number of trained parameters, BatchNorm's weights and biases included (the reference's figures)."""
     layers = layer_table(network, classes, image_size)
     folded = sum(prod(shape) for layer in layers for _, shape in _layer_shapes(layer))
     return folded + sum(2 * conv.outputs for conv in convolutions(layers) if conv.norm)
@@ -68,22 +68,22 @@ def _layer_shapes(layer: Layer) -> list[tuple[str, tuple[int, ...]]]:
             weight = (outputs, inputs // groups, kernel, kernel)
         case Linear(name, inputs, outputs):
             weight = (outputs, inputs)
-        case Step():
+        case Operation():
             return []
         case Block(name, _, layers):
             return [(f"{name}.{inner}", shape) for layer in layers for inner, shape in _layer_shapes(layer)]
     return [(f"{name}.weight", weight), (f"{name}.bias", (outputs,))]
 
 
-def _plain(integers: tuple[int, ...], classes: int, cells: int) -> Iterator[Layer]:
+def _plain(integers: tuple[int, ...], classes: int, positions: int) -> Iterator[Layer]:
     width, hidden = integers
     channels = (3, *(width * factor for factor in (1, 1, 2, 2, 4, 4, 4)))
     for number in range(1, 8):
         yield Conv(f"conv{number}", channels[number - 1], channels[number], pool=number in (2, 4, 6, 7))
-    yield from _head(channels[-1] * cells, hidden, classes)
+    yield from _head(channels[-1] * positions, hidden, classes)
 
 
-def _grouped(integers: tuple[int, ...], classes: int, cells: int) -> Iterator[Layer]:
+def _grouped(integers: tuple[int, ...], classes: int, positions: int) -> Iterator[Layer]:
     last_width, blocks_after_pool, channels_per_group, hidden = integers
     channels = (3, 16, 16, 32, 32)
     for number in range(1, 5):
@@ -94,11 +94,11 @@ def _grouped(integers: tuple[int, ...], classes: int, cells: int) -> Iterator[La
         yield Conv(f"group{number}", inputs, inputs, groups=_group_count(inputs, channels_per_group))
         pool = number in (2, len(widths) - 1)
         yield Conv(f"point{number}", inputs, outputs, kernel=1, norm=False, pool=pool, activation="none")
-    yield from _head(last_width * cells, hidden, classes)
+    yield from _head(last_width * positions, hidden, classes)
 
 
-def _studentnet(integers: tuple[int, ...], classes: int, cells: int) -> Iterator[Layer]:
-    del cells  # global pooling: the head does not depend on the image size
+def _studentnet(integers: tuple[int, ...], classes: int, positions: int) -> Iterator[Layer]:
+    del positions  # global pooling: the head does not depend on the image size
     (width,) = integers
     widths = tuple(width * factor for factor in (1, 2, 4, 8, 16, 16, 16, 16))
     yield Conv("conv1", 3, width, pool=True, activation="relu6")
@@ -107,17 +107,17 @@ def _studentnet(integers: tuple[int, ...], classes: int, cells: int) -> Iterator
         yield Conv(f"depth{number}", inputs, inputs, groups=inputs, activation="relu6")
         pool = number <= 3
         yield Conv(f"point{number}", inputs, widths[number], kernel=1, norm=False, pool=pool, activation="none")
-    yield Step("global_pool", "global_pool")
+    yield Operation("global_pool", "global_pool")
     yield from _head(widths[-1], 0, classes)
 
 
 def _head(inputs: int, hidden: int, classes: int) -> Iterator[Layer]:
     if hidden:
-        yield Step("channel_dropout", "dropout2d")
-    yield Step("flatten", "flatten")
+        yield Operation("channel_dropout", "dropout2d")
+    yield Operation("flatten", "flatten")
     if hidden:
         yield Linear("hidden", inputs, hidden, activation="relu")
-        yield Step("dropout", "dropout")
+        yield Operation("dropout", "dropout")
     yield Linear("classifier", hidden or inputs, classes)
 
 

@@ -6,16 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.students.rows import Activation, Block, Conv, Layer, Linear, Step
+from models.students.rows import Activation, Block, Conv, Layer, Linear, Operation
 
-DROPOUT = 0.5  # the report's, in both places of the head
+DROPOUT = 0.5  # the reference's, in both places of the head
 
 
 def layer_modules(layer: Layer, *, folded: bool) -> list[tuple[str, nn.Module]]:
     """Return the (name, module) pairs of one layer.
 
     With `folded` no BatchNorm is built: its convolution has absorbed it (`models.compress.batchnorm_folding`). The
-    convolution keeps its name either way, so that the parameters of both forms are called the same.
+    convolution keeps its name either way, so that the parameters of both forms have the same names.
     """
     match layer:
         case Conv():
@@ -23,8 +23,8 @@ def layer_modules(layer: Layer, *, folded: bool) -> list[tuple[str, nn.Module]]:
         case Linear():
             linear = nn.Linear(layer.inputs, layer.outputs)
             return [(layer.name, linear), *_activation_modules(layer.name, layer.activation)]
-        case Step():
-            return [(layer.name, _step_module(layer))]
+        case Operation():
+            return [(layer.name, _operation_module(layer))]
         case Block():
             return [(layer.name, _block_module(layer, folded=folded))]
 
@@ -54,7 +54,7 @@ class Dense(nn.Sequential):
 
 
 class Squeeze(nn.Sequential):
-    """x * layers(x), where the layers end in one number per channel (Hu et al. 2018, arXiv 1709.01507)."""
+    """Squeeze-and-excitation (Hu et al. 2018, arXiv 1709.01507): x * layers(x), with one factor per channel."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Sequential calls it so)
         """Feature maps of the input's shape."""
@@ -83,8 +83,8 @@ def _activation_modules(name: str, activation: Activation) -> list[tuple[str, nn
             return []
 
 
-def _step_module(step: Step) -> nn.Module:
-    match step.kind:
+def _operation_module(operation: Operation) -> nn.Module:
+    match operation.kind:
         case "global_pool":
             return nn.AdaptiveAvgPool2d(1)
         case "flatten":
@@ -94,7 +94,7 @@ def _step_module(step: Step) -> nn.Module:
         case "dropout":
             return nn.Dropout(DROPOUT)
         case "shuffle":
-            return nn.ChannelShuffle(step.groups)
+            return nn.ChannelShuffle(operation.groups)
 
 
 def _block_module(block: Block, *, folded: bool) -> nn.Sequential:

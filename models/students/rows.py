@@ -1,4 +1,4 @@
-"""The rows that a layer table is made of: what a layer is, without saying how it is computed (no torch)."""
+"""The rows of a layer table: what each layer is, not how it is computed (no torch)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ Activation = Literal["relu", "relu6", "hard_sigmoid", "none"]
 class Conv:
     """A convolution with bias and "same" padding, then BatchNorm if `norm`, 2x2 max pooling if `pool`, activation.
 
-    The activations grow with their input, so pooling first gives the same numbers and leaves them a quarter to do.
+    The activations never decrease, so pooling first gives the same numbers at a quarter of the activations' cost.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Step:
+class Operation:
     """A layer without parameters."""
 
     name: str
@@ -44,7 +44,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Block:
-    """Layers whose input x is used again. Their names are written after the block's, with a point between.
+    """Layers whose input x is used again. Their names are written after the block's, with a dot between.
 
     residual: x + layers(x), then ReLU if `rectified`, the whole of it `times` times with the same weights;
     dense: x and layers(x), one after the other along the channels; squeeze: x * layers(x).
@@ -57,4 +57,4 @@ class Block:
     times: int = 1
 
 
-Layer = Conv | Linear | Step | Block
+Layer = Conv | Linear | Operation | Block

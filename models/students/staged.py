@@ -1,20 +1,20 @@
 """Students made for bytes: a stem and three stages of blocks, then global pooling; the head costs next to nothing.
 
-The stages work at a half, a quarter and an eighth of the picture's size, with width, twice that and `top` channels; the
-top's single steps let a file end near its limit and cost little time. Families differ by their block; which one holds
-the most accuracy in 100,000 bytes is measured by `study networks`. Integers: width, depth (blocks per stage), top; for
-dense: growth (channels that a layer adds), depth (layers per stage).
+The stages work at a half, a quarter and an eighth of the image's size, with width, twice that and `top` channels; `top`
+can grow by single channels, so that a file ends near its limit, and costs little time. Families differ by their block;
+`study networks` measures which one has the best accuracy at 100,000 bytes. Integers: width, depth (blocks per stage),
+top; for dense: growth (channels that a layer adds), depth (layers per stage).
 """
 
 import itertools
 from collections.abc import Callable, Iterator
 
 from models.students.families import Network
-from models.students.rows import Block, Conv, Layer, Linear, Step
+from models.students.rows import Block, Conv, Layer, Linear, Operation
 
 GROUPS = 4  # of a grouped convolution
 EXPANSION = 4  # of an inverted residual
-SQUEEZE = 4  # channels per channel of the squeezed description
+SQUEEZE = 4  # reduction ratio of squeeze-and-excitation
 Blocks = Callable[[str, int], Iterator[Layer]]
 
 
@@ -69,7 +69,7 @@ def _straight(name: str, channels: int) -> Iterator[Layer]:
 
 
 def _body(channels: int, groups: int = 1) -> tuple[Layer, ...]:
-    shuffle = (Step("shuffle", "shuffle", groups),) if groups > 1 else ()
+    shuffle = (Operation("shuffle", "shuffle", groups),) if groups > 1 else ()
     first = Conv("conv1", channels, channels, groups=groups)
     return (first, *shuffle, Conv("conv2", channels, channels, groups=groups, activation="none"))
 
@@ -89,11 +89,11 @@ def _shuffled(name: str, channels: int) -> Iterator[Layer]:
 
 
 def _squeezed(name: str, channels: int) -> Iterator[Layer]:
-    described = max(1, channels // SQUEEZE)
+    squeezed = max(1, channels // SQUEEZE)
     squeeze = (
-        Step("pool", "global_pool"),
-        Conv("reduce", channels, described, kernel=1, norm=False),
-        Conv("expand", described, channels, kernel=1, norm=False, activation="hard_sigmoid"),
+        Operation("pool", "global_pool"),
+        Conv("reduce", channels, squeezed, kernel=1, norm=False),
+        Conv("expand", squeezed, channels, kernel=1, norm=False, activation="hard_sigmoid"),
     )
     yield Block(name, "residual", (*_body(channels), Block("squeeze", "squeeze", squeeze)))
 
@@ -109,6 +109,6 @@ def _inverted(name: str, channels: int) -> Iterator[Layer]:
 
 
 def _head(channels: int, classes: int) -> Iterator[Layer]:
-    yield Step("global_pool", "global_pool")
-    yield Step("flatten", "flatten")
+    yield Operation("global_pool", "global_pool")
+    yield Operation("flatten", "flatten")
     yield Linear("classifier", channels, classes)

@@ -1,1 +1,1 @@
-"""Teacher networks: our own CNNs, and timm networks made fit for small images."""
+"""Teacher networks: our own CNNs, and timm networks adapted to small images."""

@@ -1,4 +1,4 @@
-"""Teacher networks by name: our own CNNs, or any timm network made fit for small images.
+"""Teacher networks by name: our own CNNs, or any timm network adapted to small images.
 
 Images float [N, 3, H, W] normalised.
 """
@@ -6,15 +6,16 @@ Images float [N, 3, H, W] normalised.
 import difflib
 from typing import Any
 
+import timm
 import torch
 from torch import nn
 
-from models.teachers.reference_cnn import ReportCNN
+from models.teachers.reference_cnn import ReferenceCNN
 from models.teachers.short_resnet import ShortResNet
 from models.teachers.small_images import adapt_to_small_images
 
-REPORT_CNN, SHORT_RESNET = "report-cnn", "short-resnet"
-OWN_NETWORKS = (REPORT_CNN, SHORT_RESNET)
+REFERENCE_CNN, SHORT_RESNET = "reference-cnn", "short-resnet"
+OWN_NETWORKS = (REFERENCE_CNN, SHORT_RESNET)
 # what timm and torch raise for an option, a value or an image size that a network cannot have
 FAULTS = (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, LookupError)
 
@@ -24,7 +25,7 @@ class UnknownNetworkError(ValueError):
 
 
 class WeightsUnavailableError(OSError):
-    """Published weights could not be had."""
+    """Published weights could not be fetched."""
 
 
 def build_teacher(
@@ -39,15 +40,15 @@ def build_teacher(
 ) -> nn.Module:
     """Build a teacher that turns float [N, 3, image_size, image_size] into logits [N, classes].
 
-    `options` are the network's own: `width` and `dropout` of report-cnn, `widths` of short-resnet, or timm's, such as
-    `drop_rate`, `drop_path_rate`, or the `channels` of a ResNet. `keep_kernels`: the weights that will be loaded were
-    trained from published ones, so the filters have those shapes; `pretrained` implies it.
+    `options` are the network's own: `width` and `dropout` of reference-cnn, `widths` of short-resnet, or timm's, such
+    as `drop_rate`, `drop_path_rate`, or the `channels` of a ResNet. `keep_kernels`: the weights that will be loaded
+    were trained from published ones, so the filters have those shapes; `pretrained` implies it.
     Raises UnknownNetworkError, or WeightsUnavailableError when `pretrained` weights cannot be fetched.
     """
     own = dict(options or {})
     try:
-        if name == REPORT_CNN:
-            return ReportCNN(classes, image_size, **own)
+        if name == REFERENCE_CNN:
+            return ReferenceCNN(classes, image_size, **own)
         if name == SHORT_RESNET:
             return ShortResNet(classes, image_size, **own)
         network = _timm_network(name, pretrained, num_classes=classes, **own)
@@ -65,7 +66,7 @@ def build_teacher(
 def check_teacher(name: str, image_size: int, options: dict[str, Any], *, pretrained: bool, adapt: bool = True) -> None:
     """Raise UnknownNetworkError unless the network exists, takes these options and can be adapted to the images.
 
-    `pretrained`: it must have published weights too. The network is built without memory, so this costs a moment.
+    `pretrained`: it must have published weights too. The network is built on the meta device, so this is quick.
     """
     _check_name(name, pretrained)
     with torch.device("meta"):
@@ -75,8 +76,6 @@ def check_teacher(name: str, image_size: int, options: dict[str, Any], *, pretra
 
 
 def _check_name(name: str, pretrained: bool) -> None:
-    import timm
-
     if name in OWN_NETWORKS:
         if pretrained:
             raise UnknownNetworkError(f"{name} has no published weights; pretrained must be false")
@@ -95,8 +94,6 @@ def expected_normalisation(network: nn.Module) -> tuple[tuple[float, ...], tuple
 
 
 def _timm_network(name: str, pretrained: bool, **settings: Any) -> nn.Module:
-    import timm
-
     try:
         return timm.create_model(name, pretrained=pretrained, **settings)
     except (OSError, RuntimeError, ValueError) as error:  # what the hub's client raises without a network

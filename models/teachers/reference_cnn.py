@@ -1,4 +1,4 @@
-"""The reference solution's kind of teacher: a plain VGG-like CNN of 40.7 MB.
+"""The reference's kind of teacher: a plain VGG-like CNN of 40.7 MB.
 
 N images, float [N, 3, H, W] normalised.
 """
@@ -10,13 +10,13 @@ from torch import nn
 
 from models.teachers.short_resnet import SMALLEST_FEATURES
 
-HIDDEN = 760  # of its head; brings it to the report's 40.7 MB
+HIDDEN = 760  # units of the head; with them the network has the reference's 40.7 MB
 
 
-class ReportCNN(nn.Module):
-    """The report's kind of teacher, a plain VGG-like CNN: five 3x3 convolutions and a wide head.
+class ReferenceCNN(nn.Module):
+    """The reference's kind of teacher, a plain VGG-like CNN: five 3x3 convolutions and a wide head.
 
-    Of width 64, 10.15 M parameters at 64x64 and 11 classes, 40.6 MB in float32; the report's own took 40.7 MB.
+    Of width 64, 10.15 M parameters at 64x64 and 11 classes, 40.6 MB in float32; the reference's own took 40.7 MB.
     """
 
     def __init__(self, classes: int, image_size: int, width: int = 64, dropout: float = 0.0) -> None:

@@ -1,7 +1,7 @@
-"""A residual network for short trainings on small pictures.
+"""A residual network for short trainings on small images.
 
 Whitened patches, halving by max pooling, two residual blocks where the maps are small (Page 2018, "How to train your
-ResNet", and the DAWNBench entries after it). Pictures may come in several sizes: the maps are pooled as a whole.
+ResNet", and the DAWNBench entries after it). Images may come in several sizes: the maps are pooled as a whole.
 """
 
 import itertools
@@ -45,8 +45,8 @@ class ShortResNet(nn.Module):
 class WhitenedPatches(nn.Module):
     """Patches of 4x4 pixels along their principal axes at equal variance, each with both signs, rectified.
 
-    The filters come from pictures, are not trained, and their biases are (Jordan 2024, arXiv 2404.00498, section 3.2:
-    of all changes there this one saves most epochs). They are zero until `whiten` has seen pictures.
+    The filters come from images, are not trained, and their biases are (Jordan 2024, arXiv 2404.00498, section 3.2:
+    of all changes there this one saves most epochs). They are zero until `whiten` has seen images.
     """
 
     def __init__(self, channels: int) -> None:
@@ -58,7 +58,7 @@ class WhitenedPatches(nn.Module):
 
     @torch.no_grad()
     def whiten(self, batches_NCHW: Iterable[torch.Tensor]) -> None:
-        """Set the filters by the patches of normalised pictures, the axes of largest variance first."""
+        """Set the filters by the patches of normalised images, the axes of largest variance first."""
         numbers = 3 * PATCH**2
         count, sum_D, products_DD = 0, torch.zeros(numbers).double(), torch.zeros(numbers, numbers).double()
         for images_NCHW in batches_NCHW:

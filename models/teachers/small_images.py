@@ -1,4 +1,4 @@
-"""timm networks made fit for small images: strides are removed until at least 4x4 features reach the pooling.
+"""Adapts timm networks to small images: strides are removed until at least 4x4 features reach the pooling.
 
 timm networks are made for 224 pixels and divide them by 32; at 64 pixels that leaves 2x2 features. N images, float
 [N, 3, H, W] normalised.
@@ -20,7 +20,7 @@ def feature_rows(network: nn.Module, image_size: int) -> int:
 
 
 def adapt_to_small_images(network: nn.Module, image_size: int, *, keep_kernels: bool) -> None:
-    """Take halvings away in place, max-pooling first and then convolutions from the stem on, until 4x4 features remain.
+    """Remove halvings in place, max-pooling first and then convolutions from the stem on, until 4x4 features remain.
 
     `keep_kernels` leaves filter shapes alone, so that published weights still fit; else a stem of 7x7 becomes 3x3.
     Source of the idea: the CIFAR variants of ResNet (He et al. 2016, section 4.2).
@@ -53,7 +53,7 @@ def _stride(module: nn.Module) -> int:
 
 
 def _without_halving(module: nn.Module, keep_kernels: bool) -> nn.Module:
-    """The same module with half the stride; a pooling that only halved becomes nothing."""
+    """The same module with half the stride; a pooling becomes the identity."""
     if not isinstance(module, nn.Conv2d):
         return nn.Identity()
     stride, kernel = _stride(module) // 2, module.kernel_size[0]

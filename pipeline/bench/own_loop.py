@@ -17,9 +17,9 @@ from pipeline.bench.workload import Workload
 from pipeline.data.augment import Batch
 from pipeline.data.batches import EpochBatches, Normalisation, TrainingSet
 from pipeline.runtime.device import Device
-from pipeline.runtime.settings import TrainingSettings
+from pipeline.runtime.training_settings import TrainingSettings
 from pipeline.training.inference import predict_log_probs
-from pipeline.training.loop import EpochReport, Training, train
+from pipeline.training.loop import EpochResult, Training, train
 
 NEVER_SECONDS = 1e9
 
@@ -49,7 +49,7 @@ def train_rates(
     images = training_set.steps_per_epoch(batch_size) * batch_size
     rates: list[float] = []
 
-    def on_epoch(report: EpochReport) -> None:
+    def on_epoch(report: EpochResult) -> None:
         if report.epoch > 1:
             rates.append(images / report.seconds)
             between[report.epoch - 2]()

@@ -9,13 +9,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import albumentations as A
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-
-from pipeline.data.views import augmentation_libraries
 
 ROUNDS = 1_000
 STEPS_LEFT_OUT = 3  # the first batches wait for the workers, the next find a full queue
@@ -25,7 +24,6 @@ class Photos(Dataset[tuple[Tensor, int]]):
     """Image files, opened and augmented one at a time; so often in an epoch that the workers never run out of it."""
 
     def __init__(self, files: Sequence[Path], labels: Sequence[int], image_size: int) -> None:
-        A, _ = augmentation_libraries()
         self.files, self.labels, self.image_size = files, labels, image_size
         steps = [A.HorizontalFlip(p=0.5), A.Rotate(limit=15, p=0.9), A.ColorJitter(0.2, 0.2, 0.2, 0.05, p=0.8)]
         self.augment = A.Compose([*steps, A.Normalize()])

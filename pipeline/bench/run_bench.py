@@ -24,14 +24,14 @@ from pipeline.bench.plain_loop import Photos, PlainLoop
 from pipeline.bench.workload import Workload, build_workload
 from pipeline.contest.digits import write_digits
 from pipeline.contest.source import open_source
-from pipeline.runtime.console import say
-from pipeline.runtime.cores import available_cores
+from pipeline.runtime.console import say, table
 from pipeline.runtime.device import Device, pick_device
+from pipeline.runtime.engine import available_cores
 from pipeline.runtime.settings import Settings
 from pipeline.training.losses import member_loss, student_loss
 
 BATCH_SIZE = 256
-STUDENT, TEACHER = "report-student", "resnet18"
+STUDENT, TEACHER = "reference-student", "resnet18"
 Rates = dict[str, float]
 
 
@@ -46,7 +46,7 @@ class Effort:
 
 
 def run_bench(data: Path | None, settings: Settings, effort: Effort) -> dict[str, Any]:
-    """Measure everything and return it; says what it does meanwhile. Without data, on the embedded digits."""
+    """Measure everything and return it, with a line per part meanwhile. Without data, on the embedded digits."""
     device = pick_device(settings.device)
     images = effort.images or (8 if device.where.type == "cpu" else 64) * BATCH_SIZE
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -61,7 +61,7 @@ def run_bench(data: Path | None, settings: Settings, effort: Effort) -> dict[str
         say(f"bench: training {TEACHER} for small images")
         found["teacher"] = bench.training(bench.teacher, soft=False)
         say(f"bench: soft labels from {TEACHER}")
-        found["export"] = bench.answering(bench.teacher)
+        found["export"] = bench.inference(bench.teacher)
     found["prepare"] = {
         "decoded_per_second_and_core": round(workload.decoded_per_second, 1),
         "views_per_second_and_core": round(workload.viewed_per_second, 1),
@@ -78,7 +78,7 @@ def run_bench(data: Path | None, settings: Settings, effort: Effort) -> dict[str
 
 @dataclass(frozen=True)
 class _Bench:
-    """The same networks and pictures in both loops."""
+    """The same networks and images in both loops."""
 
     workload: Workload
     device: Device
@@ -108,7 +108,7 @@ class _Bench:
         share = {"loading_share": round(statistics.median(ours) / loading, 4)}
         return _rates(plain, ours) | share | {"gflops_per_image": round(flops / 1e9, 4)}
 
-    def answering(self, build: Callable[[], nn.Module]) -> Rates:
+    def inference(self, build: Callable[[], nn.Module]) -> Rates:
         """Rates of both ways to ask a network."""
         network = build().to(self.device.where).to(memory_format=torch.channels_last)
         plain_loop, plain, ours = self._plain(build()), [], []
@@ -124,19 +124,21 @@ class _Bench:
 
 def bench_lines(found: dict[str, Any]) -> list[str]:
     """The figures as a table."""
-    lines = [f"{'images per second':24}{'plain':>10}{'ours':>10}{'ratio':>8}{'loading':>9}{'of limit':>10}"]
-    for name in ("student", "teacher", "export"):
-        row = found[name]
-        more = f"{row['loading_share']:>9.1%}{row['share_of_limit']:>10.1%}" if "share_of_limit" in row else ""
-        lines.append(f"{name:24}{row['plain']:>10,.1f}{row['ours']:>10,.1f}{row['ratio']:>8.2f}{more}")
     prepare, limit, memory = found["prepare"], found["limit"], found["memory"]
-    lines.append(f"{'decoding, one core':24}{'':10}{prepare['decoded_per_second_and_core']:>10,.1f}")
-    lines.append(f"{'views, one core':24}{'':10}{prepare['views_per_second_and_core']:>10,.1f}")
+    rows = [_cells(name, found[name]) for name in ("student", "teacher", "export")]
+    for name, rate in (("decoding", "decoded_per_second_and_core"), ("views", "views_per_second_and_core")):
+        rows.append((f"{name}, one core", "", f"{prepare[rate]:,.1f}", "", "", ""))
+    lines = table(("images per second", "plain", "ours", "ratio", "loading", "of limit"), rows)
     lines.append(f"limit: {limit['matrix_tflops']} TFLOP/s, {limit['copy_gbytes_per_second']} GB/s copied")
     lines.append(f"peak memory: process {memory['process_bytes']:,}, device {memory['device_bytes']:,} bytes")
     machine = found["machine"]
     lines.append(f"machine: {machine['device']}, {machine['cores']} cores, torch {machine['torch']}")
     return lines
+
+
+def _cells(name: str, row: dict[str, Any]) -> tuple[str, ...]:
+    shares = (f"{row['loading_share']:.1%}", f"{row['share_of_limit']:.1%}") if "share_of_limit" in row else ("", "")
+    return (name, f"{row['plain']:,.1f}", f"{row['ours']:,.1f}", f"{row['ratio']:.2f}", *shares)
 
 
 def _rates(plain: list[float], ours: list[float]) -> Rates:

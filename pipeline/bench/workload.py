@@ -22,7 +22,7 @@ Rgb = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Workload:
-    """Row i of every list and array is one picture; a contest with fewer than N images gives some of them twice."""
+    """Row i of every list and array is one image; a contest with fewer than N images gives some of them twice."""
 
     files: list[Path]
     labels: list[int]

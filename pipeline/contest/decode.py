@@ -1,23 +1,20 @@
-"""Image files as one uint8 array: the only place where pictures are decoded."""
+"""Image files decoded into one uint8 array, and the mean and deviation of its channels."""
 
 import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.contest.source import Source
 from pipeline.runtime.errors import RequestError
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 FILES_PER_TASK = 32
 MOST_LISTED = 10
 PIXELS_PER_CHUNK = 2**22
-# Told by content, not by name: contests hold GIFs named .jpg; phones' MPO opens as JPEG. None that runs programs (EPS).
+# Recognised by content: contests hold GIFs named .jpg. Phones' MPO opens as JPEG. EPS would run a program.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
 
@@ -30,10 +27,10 @@ def decode_images(
     workers: int,
     on_done: Callable[[int], None],
 ) -> None:
-    """Decode files into out, in their order, with the same bytes for any number of workers (threads).
+    """Decode files into out, in their order; the bytes are the same for any number of workers (threads).
 
     out: uint8 [len(files), image_size, image_size, 3], may be a memmap. on_done: called in this thread with the number
-    of images just finished. Raises RequestError that counts and names broken images, OSError when reading fails.
+    of images just decoded. Raises RequestError that counts and names broken images, OSError when reading fails.
     """
     assert out.shape == (len(files), image_size, image_size, 3), f"out has shape {out.shape}"
     assert out.dtype == np.uint8, f"out has dtype {out.dtype}"
@@ -57,12 +54,10 @@ def decode_images(
 
 
 def decode_image(content: bytes, image_size: int) -> np.ndarray:
-    """One picture as uint8 [image_size, image_size, 3] RGB: first frame, upright by EXIF, on white, antialiased.
+    """One image as uint8 [image_size, image_size, 3] RGB: first frame, upright by EXIF, on white, antialiased.
 
-    Raises whatever Pillow raises when the bytes are no whole picture.
+    Raises whatever Pillow raises when the bytes are not a whole image.
     """
-    from PIL import Image
-
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         image.load()
         upright_rgb = _to_rgb(_upright(image))
@@ -74,7 +69,7 @@ def decode_image(content: bytes, image_size: int) -> np.ndarray:
 def channel_statistics(images_NHWC: np.ndarray) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     """Mean and standard deviation of each channel as integers in units of 1/255, the deviation at least 1.
 
-    images_NHWC: uint8 [N, H, W, 3], N >= 1, may be a memmap. Counted exactly, in chunks, never held as floats.
+    images_NHWC: uint8 [N, H, W, 3], N >= 1, may be a memmap. Exact, from histograms over chunks.
     """
     assert images_NHWC.size, "no images"
     counts = np.zeros((3, 256), np.int64)
@@ -92,23 +87,21 @@ def channel_statistics(images_NHWC: np.ndarray) -> tuple[tuple[int, int, int], t
 
 
 def _decode_row(source: Source, file: str, out_HWC: np.ndarray) -> Iterator[str]:
-    """Write one image; yields "file (reason)" when it is broken."""
+    """Decode one image; yields "file (reason)" when it is broken."""
     try:
         content = source.read(file)
-    except RequestError as error:  # a damaged entry of a zip; a failing disk (OSError) is not the image's fault
+    except RequestError as error:  # a damaged entry of a zip; OSError of a failing disk goes on
         yield f"{file} ({error})"
         return
     try:
         out_HWC[:] = decode_image(content, out_HWC.shape[0])
     except MemoryError:
         raise
-    except Exception as error:  # Pillow raises nearly anything on bytes from outside, DecompressionBombError too
+    except Exception as error:  # Pillow raises nearly anything on foreign bytes, DecompressionBombError too
         yield f"{file} ({_reason(content, error)})"
 
 
 def _reason(content: bytes, error: Exception) -> str:
-    from PIL import UnidentifiedImageError
-
     if not content:
         return "0 bytes"
     if isinstance(error, UnidentifiedImageError):  # its own text is the address of a BytesIO
@@ -122,18 +115,14 @@ def _describe(broken: Sequence[str], images: int, source: Source) -> str:
     return f"{source.path}: {len(broken)} of {images} images are broken: {names}{more}; expected whole images"
 
 
-def _upright(image: "Image.Image") -> "Image.Image":
-    from PIL import ImageOps
-
+def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # the pixels are whole (already loaded), only the EXIF is not: shown as it stands, as viewers do
+    except Exception:  # only the EXIF is damaged, the pixels are loaded: as stored, as viewers do it
         return image
 
 
-def _to_rgb(image: "Image.Image") -> "Image.Image":
-    from PIL import Image
-
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits in I;16 or I: Pillow's own conversion clips at 255
         return Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode == "F":

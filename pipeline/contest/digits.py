@@ -1,23 +1,21 @@
 """The embedded contest: scikit-learn's 1,797 scanned handwritten digits, written as image files in layout 1.
 
-Real scans of 8x8 pixels (UCI "Optical Recognition of Handwritten Digits"), so that the whole program can be seen at
-work on a machine without a network and without data.
+Real scans of 8x8 pixels (UCI "Optical Recognition of Handwritten Digits"): the program runs without network and data.
 """
 
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 VALIDATION_IMAGES, TESTING_IMAGES = 360, 360
-INK_LEVELS = 16  # the scans hold 0..16
+INK_LEVELS = 16  # a pixel of a scan is 0..16
 
 
 def write_digits(folder: Path) -> None:
     """Write training/{label}_{n}.png, validation/{label}_{n}.png and testing/{n}.png below `folder`."""
-    from PIL import Image
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
     ink_NP, labels_N = load_digits(return_X_y=True)
     grey_NHW = (np.asarray(ink_NP).reshape(-1, 8, 8) * (255 / INK_LEVELS)).round().astype(np.uint8)
     order = np.arange(len(labels_N))

@@ -1,4 +1,4 @@
-"""The contest as the run remembers it: classes, ids, labels, channel statistics and the CSV's format, as JSON."""
+"""The contest as a run stores it, in JSON: classes, ids, labels, channel statistics and the format of the CSV."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,30 +11,27 @@ from pipeline.runtime.atomic import write_json
 
 @dataclass(frozen=True)
 class ContestFacts:
-    """What every step after decoding needs to know of the contest."""
+    """What every step after decoding needs of the contest."""
 
     name: str
     classes: tuple[str, ...]
     ids: dict[str, tuple[str, ...]]  # by split, in the order of the stored images
-    labels: dict[str, tuple[int, ...]]  # likewise; -1 where there is none
+    labels: dict[str, tuple[int, ...]]  # likewise; -1 where it is unknown
     submission: SubmissionFormat
-    validation_made: bool
     mean: tuple[int, int, int]  # of the training images, units of 1/255
     std: tuple[int, int, int]
 
 
 def save_contest(path: Path, contest: Contest, statistics: tuple[tuple[int, int, int], tuple[int, int, int]]) -> None:
-    """Write what the run needs of a contest."""
+    """Write what the run needs of a contest. statistics: mean and standard deviation of each channel."""
     ids = {split: tuple(record.id for record in records) for split, records in contest.splits.items()}
     labels = {split: tuple(record.label for record in records) for split, records in contest.splits.items()}
-    facts = ContestFacts(
-        contest.name, contest.classes, ids, labels, contest.submission, contest.validation_made, *statistics
-    )
+    facts = ContestFacts(contest.name, contest.classes, ids, labels, contest.submission, *statistics)
     write_json(path, asdict(facts))
 
 
 def load_contest(path: Path) -> ContestFacts:
-    """Read it back."""
+    """Read what save_contest wrote."""
     facts = json.loads(path.read_text())
     return ContestFacts(
         name=facts["name"],
@@ -42,7 +39,6 @@ def load_contest(path: Path) -> ContestFacts:
         ids={split: tuple(ids) for split, ids in facts["ids"].items()},
         labels={split: tuple(labels) for split, labels in facts["labels"].items()},
         submission=SubmissionFormat(**{key: tuple(value) for key, value in facts["submission"].items()}),
-        validation_made=facts["validation_made"],
         mean=(facts["mean"][0], facts["mean"][1], facts["mean"][2]),
         std=(facts["std"][0], facts["std"][1], facts["std"][2]),
     )

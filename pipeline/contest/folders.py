@@ -1,4 +1,4 @@
-"""Where things lie in a contest's folder or zip: its root, its splits' folders, the images in them."""
+"""The parts of a contest in its folder or zip: the root, the folder of each split, the images in it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,25 @@ TESTING_FOLDERS = ("testing", "test", "test_images")
 SPLIT_FOLDERS = TRAINING_FOLDERS + VALIDATION_FOLDERS + TESTING_FOLDERS
 
 
-def find_root(source: Source, inside: Sequence[str], among: Sequence[str]) -> str | None:
-    """Find the folder ("" is the top) that holds one of the names `inside`, out of all paths `among`.
+@dataclass(frozen=True)
+class ContestParts:
+    """The files of a contest, as a layout gives them.
 
-    `inside` is in lower case and fits any. The shallowest, at most DEEPEST_ROOT deep; None when there is none.
-    Raises RequestError when two are equally deep.
+    training, validation: {file: text of its class}, in the order of the files. plain_ids: without a sample an id is
+    the stem or its number (layout 1), else the file's name.
+    """
+
+    training: dict[str, str]
+    validation: dict[str, str] | None  # None: the contest has no such split
+    testing: tuple[str, ...]
+    plain_ids: bool
+
+
+def find_root(source: Source, inside: Sequence[str], among: Sequence[str]) -> str | None:
+    """The shallowest folder ("" is the top) that directly holds one of the names `inside`, out of all paths `among`.
+
+    inside: in lower case, matches any case. At most DEEPEST_ROOT deep; None when there is none. Raises RequestError
+    when two are equally deep.
     """
     fitting = [path for path in among if base(path).lower() in inside]
     roots = {parent(path) for path in fitting if _depth(parent(path)) <= DEEPEST_ROOT}
@@ -32,9 +46,9 @@ def find_root(source: Source, inside: Sequence[str], among: Sequence[str]) -> st
 
 
 def find_folder(source: Source, root: str, names: Sequence[str]) -> str | None:
-    """Find the one folder of these names in `root`; a folder that holds nothing but a folder of its name is gone into.
+    """Find the one folder of these names in `root`. Raises RequestError when there are two.
 
-    test/test/*.jpg is what unpacking test.zip into test/ makes. Raises RequestError when two of the names are there.
+    Where it holds only a folder of its own name, that one: unpacking test.zip into test/ makes test/test/.
     """
     folders = source.folders()
     found = [path for path in folders if parent(path) == root and base(path).lower() in names]
@@ -56,42 +70,8 @@ def find_file(source: Source, root: str, names: Sequence[str]) -> str | None:
     return found[0] if found else None
 
 
-def folders_in(source: Source, folder: str) -> list[str]:
-    """Folders directly in a folder, sorted."""
-    return [path for path in source.folders() if parent(path) == folder]
-
-
-def images_in(source: Source, folder: str) -> list[str]:
-    """Image files directly in a folder, sorted."""
-    return [name for name in source.names() if parent(name) == folder and is_image(name)]
-
-
-def images_below(source: Source, folder: str) -> list[str]:
-    """Image files in a folder and in its folders, sorted."""
-    inside = f"{folder}/" if folder else ""
-    return [name for name in source.names() if name.startswith(inside) and is_image(name)]
-
-
-def images_of_split(source: Source, folder: str) -> list[str]:
-    """Image files directly in a split's folder; RequestError when it is missing or has none."""
-    where = f"{source.path}/{folder}"
-    if folder and folder not in source.folders():
-        raise RequestError(f"{where} does not exist, expected a folder of images")
-    images = images_in(source, folder)
-    if not images:
-        raise no_images(source, folder)
-    return images
-
-
-def no_images(source: Source, folder: str) -> RequestError:
-    """Return the refusal of a folder that should hold images."""
-    extensions = ", ".join(sorted(IMAGE_EXTENSIONS))
-    elsewhere = " but those in its folders" if images_below(source, folder) else ""
-    return RequestError(f"{source.path}/{folder} holds no images{elsewhere}, expected {extensions} directly in it")
-
-
 def top_folder(source: Source) -> str:
-    """Find the top, or the folder inside when the top holds nothing but one (a zip made of a folder)."""
+    """The top, or the folder that is alone in it (a zip made of a folder)."""
     top = ""
     for _ in range(DEEPEST_ROOT):
         inside = [name for name in source.names() + source.folders() if parent(name) == top]
@@ -101,42 +81,8 @@ def top_folder(source: Source) -> str:
     return top
 
 
-def is_image(name: str) -> bool:
-    """Whether the extension is that of an image."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_EXTENSIONS
-
-
-def parent(name: str) -> str:
-    """Return the folder of a path, "" for the top."""
-    return name.rpartition("/")[0]
-
-
-def base(name: str) -> str:
-    """Return the last part of a path."""
-    return name.rpartition("/")[2]
-
-
-def join(folder: str, name: str) -> str:
-    """Return the path of `name` in `folder`, "" being the top."""
-    return f"{folder}/{name}" if folder else name
-
-
-def _depth(folder: str) -> int:
-    return len(PurePosixPath(folder).parts)
-
-
-@dataclass(frozen=True)
-class ContestParts:
-    """The files of a contest. training, validation: {file: text of its class}, in the order of the files."""
-
-    training: dict[str, str]
-    validation: dict[str, str] | None  # None: the contest has no such split
-    testing: tuple[str, ...]
-    plain_ids: bool  # without a sample an Id is the stem or its number (layout 1), else the file's name
-
-
 def testing_files(source: Source, root: str) -> tuple[str, ...]:
-    """Test images of the contest in `root`: directly in the test folder, or in the only folder inside (test/unknown/).
+    """Test images of the contest in `root`: directly in the test folder, or in its only folder (test/unknown/).
 
     Raises RequestError when there are none.
     """
@@ -153,3 +99,61 @@ def testing_files(source: Source, root: str) -> tuple[str, ...]:
     if len({parent(image) for image in images}) != 1:
         raise no_images(source, folder)
     return tuple(images)
+
+
+def images_of_split(source: Source, folder: str) -> list[str]:
+    """Image files directly in a split's folder; RequestError when it is missing or has none."""
+    where = f"{source.path}/{folder}"
+    if folder and folder not in source.folders():
+        raise RequestError(f"{where} does not exist, expected a folder of images")
+    images = images_in(source, folder)
+    if not images:
+        raise no_images(source, folder)
+    return images
+
+
+def no_images(source: Source, folder: str) -> RequestError:
+    """The error for a folder that should hold images."""
+    extensions = ", ".join(sorted(IMAGE_EXTENSIONS))
+    elsewhere = " but those in its folders" if images_below(source, folder) else ""
+    return RequestError(f"{source.path}/{folder} holds no images{elsewhere}, expected {extensions} directly in it")
+
+
+def images_in(source: Source, folder: str) -> list[str]:
+    """Image files directly in a folder, sorted."""
+    return [name for name in source.names() if parent(name) == folder and is_image(name)]
+
+
+def images_below(source: Source, folder: str) -> list[str]:
+    """Image files in a folder and in all folders below it, sorted."""
+    inside = f"{folder}/" if folder else ""
+    return [name for name in source.names() if name.startswith(inside) and is_image(name)]
+
+
+def folders_in(source: Source, folder: str) -> list[str]:
+    """Folders directly in a folder, sorted."""
+    return [path for path in source.folders() if parent(path) == folder]
+
+
+def is_image(name: str) -> bool:
+    """Whether a file has the extension of an image."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_EXTENSIONS
+
+
+def parent(name: str) -> str:
+    """The folder of a path, "" for the top."""
+    return name.rpartition("/")[0]
+
+
+def base(name: str) -> str:
+    """The last part of a path."""
+    return name.rpartition("/")[2]
+
+
+def join(folder: str, name: str) -> str:
+    """The path of `name` in `folder`, "" for the top."""
+    return f"{folder}/{name}" if folder else name
+
+
+def _depth(folder: str) -> int:
+    return len(PurePosixPath(folder).parts)

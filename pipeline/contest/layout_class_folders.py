@@ -1,4 +1,4 @@
-"""Layout 2, a folder per class: train/<class>/*, val/<class>/* and test/*; the class is the folder's name."""
+"""Layout 2, one folder per class: train/<class>/*, val/<class>/* and test/*."""
 
 from pipeline.contest.folders import (
     TRAINING_FOLDERS,
@@ -18,9 +18,9 @@ from pipeline.runtime.errors import RequestError
 
 
 def has_class_folders(source: Source, root: str) -> bool:
-    """Whether training images lie in folders of the training folder.
+    """Whether training images are in folders of the training folder.
 
-    Raises RequestError when they lie there and directly in it too: those would have no label.
+    Raises RequestError when some are directly in it: they have no label.
     """
     training = find_folder(source, root, TRAINING_FOLDERS)
     if training is None:
@@ -37,7 +37,7 @@ def has_class_folders(source: Source, root: str) -> bool:
 def read_class_folders(source: Source, root: str) -> ContestParts:
     """Read the contest in `root`. Raises RequestError for images without a class and for classes without images."""
     training = find_folder(source, root, TRAINING_FOLDERS)
-    assert training is not None, "has_class_folders has found it"
+    assert training is not None, "has_class_folders found it"
     validation = find_folder(source, root, VALIDATION_FOLDERS)
     return ContestParts(
         _labels(source, training),
@@ -48,9 +48,9 @@ def read_class_folders(source: Source, root: str) -> ContestParts:
 
 
 def _labels(source: Source, folder: str) -> dict[str, str]:
-    """{file: name of its class folder}; a class folder may hold folders of its own.
+    """{file: name of its class folder}. A class folder may hold folders; one folder may lie in between.
 
-    A folder in between (train/images/<class>/) is gone into.
+    That is train/<class>/old/1.jpg and train/images/<class>/1.jpg.
     """
     inside = folders_in(source, folder)
     while len(inside) == 1 and not images_in(source, inside[0]) and len(folders_in(source, inside[0])) > 1:

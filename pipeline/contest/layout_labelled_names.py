@@ -1,4 +1,4 @@
-"""Layout 1, the report's contest: training/{label}_{n}.jpg, validation/{label}_{n}.jpg, testing/{id}.jpg."""
+"""Layout 1, the reference's: training/{label}_{n}.jpg, validation/{label}_{n}.jpg, testing/{id}.jpg."""
 
 import re
 from pathlib import PurePosixPath
@@ -18,8 +18,8 @@ from pipeline.runtime.errors import RequestError
 LABELLED_STEM = re.compile(r"([0-9]{1,9})_.+")
 
 
-def read_report_layout(source: Source, root: str) -> ContestParts:
-    """Read the contest in `root`. Raises RequestError for a name without a label and for two test images of one id."""
+def read_labelled_names(source: Source, root: str) -> ContestParts:
+    """Read the contest in `root`. Raises RequestError for names without a label and test images with equal ids."""
     training = find_folder(source, root, TRAINING_FOLDERS) or join(root, TRAINING_FOLDERS[0])
     validation = find_folder(source, root, VALIDATION_FOLDERS)
     testing = testing_files(source, root)

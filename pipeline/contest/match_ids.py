@@ -1,4 +1,4 @@
-"""From the ids of a table to the image files that they name: by path, file name, stem or number."""
+"""From the ids in a table to image files: by path, file name, stem or number."""
 
 import re
 import unicodedata
@@ -13,8 +13,7 @@ INTEGER = re.compile(r"[0-9]{1,18}")
 def match_ids(ids: Sequence[str], files: Sequence[str]) -> list[int]:
     """Row of the file that each id names: by exact path or file name, else by exact stem, else by equal integer.
 
-    -1 where none or more than one fits: 1 does not say which of 1.jpg and 0001.jpg is meant, a name does not say in
-    which of two folders.
+    -1 where no file or more than one fits: 1 fits 01.jpg and 0001.jpg, a file name fits files in two folders.
     """
     paths = [PurePosixPath(plain(file)) for file in files]
     by_name = _rows(_path_ends(path) for path in paths)
@@ -25,12 +24,12 @@ def match_ids(ids: Sequence[str], files: Sequence[str]) -> list[int]:
 
 
 def plain(text: str) -> str:
-    """The text without blanks around it and with composed accents: a Mac writes them apart, a table does not."""
+    """The text without blanks around it and with composed accents, which file names of a Mac have decomposed."""
     return unicodedata.normalize("NFC", text.strip())
 
 
 def number(text: str) -> str | None:
-    """The integer that a text writes, as plain digits; None when it writes none."""
+    """The integer in a text, as plain digits; None for any other text."""
     return str(int(text)) if INTEGER.fullmatch(text) else None
 
 
@@ -41,18 +40,18 @@ def listed(items: Sequence[str]) -> str:
 
 
 def repeated(items: Sequence[str]) -> list[str]:
-    """Return the items that stand there more than once, each once."""
+    """Items that occur more than once, each once."""
     return [item for item, uses in Counter(items).items() if uses > 1]
 
 
 def _path_ends(path: PurePosixPath) -> Iterator[str]:
-    """a/b/c.jpg, b/c.jpg and c.jpg: tables name images from any folder above them."""
+    """a/b/c.jpg, b/c.jpg and c.jpg: the paths in a table start at any folder above the image."""
     for start in range(len(path.parts)):
         yield "/".join(path.parts[start:])
 
 
 def _rows(keys_of_rows: Iterable[Iterable[str | None]]) -> dict[str | None, int]:
-    """Row of each key that one row alone has."""
+    """{key: its row}, without keys of several rows."""
     found: dict[str | None, int] = {}
     several: set[str | None] = {None}
     for row, keys in enumerate(keys_of_rows):

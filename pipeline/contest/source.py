@@ -1,4 +1,4 @@
-"""A folder or a zip of contest files, read in one way and in place: nothing is ever extracted."""
+"""The files of a contest, read in place from a folder or a zip; nothing is extracted."""
 
 import hashlib
 import os
@@ -16,10 +16,10 @@ from pipeline.runtime.errors import RequestError
 MOST_ENTRIES = 2_000_000
 # The largest image contests on Kaggle that fit one machine stay below this; a zip bomb does not.
 MOST_UNPACKED_BYTES = 64 * 2**30
-# One file is read into memory whole, by several threads at once; no picture or table of a contest is near this.
+# One file is read into memory whole, by several threads at once; no image or table of a contest is near this.
 LARGEST_FILE_BYTES = 2**30
 
-OS_DROPPINGS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"})
+OS_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"})
 
 
 class Source(ABC):
@@ -34,11 +34,11 @@ class Source(ABC):
 
     @abstractmethod
     def names(self) -> list[str]:
-        """All files, sorted; hidden files and what operating systems drop (Thumbs.db, __MACOSX) are left out."""
+        """All files, sorted, without hidden files and those of operating systems (Thumbs.db, __MACOSX)."""
 
     @abstractmethod
     def folders(self) -> list[str]:
-        """All folders, sorted, empty ones too, without the top itself."""
+        """All folders, sorted, with empty ones and without the top itself."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -50,7 +50,7 @@ class Source(ABC):
 
 
 def open_source(path: Path) -> Source:
-    """Open a contest's folder or zip. Raises RequestError when it is missing, no zip, or a zip that is not safe."""
+    """Open a contest's folder or zip. Raises RequestError when it is missing, not a zip, or an unsafe zip."""
     if path.is_dir():
         return FolderSource(path)
     if path.is_file():
@@ -60,7 +60,7 @@ def open_source(path: Path) -> Source:
 
 
 class FolderSource(Source):
-    """Files below a folder; links are followed, as the folder is the user's own."""
+    """Files below a folder. Links are followed: the folder is the user's own."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -96,7 +96,7 @@ class ZipSource(Source):
             self._archive = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
             raise RequestError(f"{path} is not a readable zip ({error}); expected a contest's folder or zip") from error
-        self._lock = Lock()  # ZipFile counts its open entries without one
+        self._lock = Lock()  # ZipFile counts its open entries without a lock of its own
         entries = self._archive.infolist()
         _check_entries(path, entries)
         self._entries, self._folders = _index_entries(path, entries)
@@ -131,7 +131,7 @@ class ZipSource(Source):
 
 
 def _is_kept(part: str) -> bool:
-    return not part.startswith(".") and part.lower() not in OS_DROPPINGS
+    return not part.startswith(".") and part.lower() not in OS_FILES
 
 
 def _scan_folder(top: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
@@ -187,7 +187,7 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
 
 
 def _index_entries(path: Path, entries: list[zipfile.ZipInfo]) -> tuple[dict[str, zipfile.ZipInfo], list[str]]:
-    """Files as {name: entry} without what is not kept, and the folders, named or implied, both sorted."""
+    """Files as {name: entry}, and the folders, named or implied, both sorted; hidden files are left out."""
     files: dict[str, zipfile.ZipInfo] = {}
     folders: set[str] = set()
     for entry in entries:

@@ -1,17 +1,17 @@
 """The predictions CSV: written, read back and checked before it takes its place. N testing records, C classes."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from pipeline.contest.submission_format import SubmissionFormat, read_table
 from pipeline.runtime.atomic import atomic_file
 from pipeline.runtime.errors import RequestError
 
 # Seven significant digits, all that float32 has: rows sum to 1 within the 1e-6 that Kaggle's own metrics allow.
-PROBABILITY_FORMAT = ".7g"
+PROBABILITY_FORMAT = "%.7g"
 SUM_TOLERANCE = 1e-6
 
 
@@ -23,12 +23,11 @@ def write_submission(path: Path, submission: SubmissionFormat, log_probs_NC: np.
     expected = (len(submission.rows), len(submission.labels))
     assert log_probs_NC.shape == expected, f"log_probs have shape {log_probs_NC.shape}, expected {expected}"
     assert np.isfinite(log_probs_NC).all(), "log_probs are not finite"
-    answers = (_probabilities if submission.columns else _label)(submission, log_probs_NC)
+    columns_of = _probabilities if submission.columns else _label
+    table = pd.DataFrame(columns_of(submission, log_probs_NC)[list(submission.rows)], columns=submission.header[1:])
+    table.insert(0, submission.header[0], submission.ids, allow_duplicates=True)
     with atomic_file(path) as temporary:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(submission.header)
-            writer.writerows([id_, *answers[row]] for id_, row in zip(submission.ids, submission.rows, strict=True))
+        table.to_csv(temporary, index=False, lineterminator="\n", float_format=PROBABILITY_FORMAT)
         try:
             validate_submission(temporary, submission)
         except RequestError as error:
@@ -41,42 +40,42 @@ def validate_submission(path: Path, submission: SubmissionFormat) -> None:
     Raises RequestError with the line number, what was found and what was expected.
     """
     table = read_table(path.read_bytes(), str(path))
-    line, header = table[0]
-    if tuple(header) != submission.header:
-        raise RequestError(f"{path}, line {line}: found header {header}, expected {list(submission.header)}")
+    if tuple(table) != submission.header:
+        raise RequestError(f"{path}, line 1: found header {list(table)}, expected {list(submission.header)}")
     seen: set[str] = set()
-    for (line, cells), expected_id in zip(table[1:], submission.ids, strict=False):
-        problem = _problem(cells, expected_id, submission, seen)
+    for (line, id_, *cells), expected_id in zip(table.itertuples(name=None), submission.ids, strict=False):
+        problem = _problem_of_id(id_, expected_id, seen) or _problem_of_cells(cells, submission)
         if problem:
             raise RequestError(f"{path}, line {line}: {problem}")
-        seen.add(cells[0])
-    if len(table) - 1 != len(submission.ids):
-        raise RequestError(
-            f"{path}, line {table[-1][0]}: found {len(table) - 1} predictions, expected {len(submission.ids)}"
-        )
+        seen.add(id_)
+    if len(table) != len(submission.ids):
+        last = [1, *table.index][-1]
+        raise RequestError(f"{path}, line {last}: found {len(table)} predictions, expected {len(submission.ids)}")
 
 
-def _label(submission: SubmissionFormat, log_probs_NC: np.ndarray) -> list[list[str]]:
-    return [[submission.labels[label]] for label in log_probs_NC.argmax(1)]
+def _label(submission: SubmissionFormat, log_probs_NC: np.ndarray) -> np.ndarray:
+    """Text of the most probable class, [N, 1]."""
+    return np.array(submission.labels, object)[log_probs_NC.argmax(1)][:, None]
 
 
-def _probabilities(submission: SubmissionFormat, log_probs_NC: np.ndarray) -> list[list[str]]:
+def _probabilities(submission: SubmissionFormat, log_probs_NC: np.ndarray) -> np.ndarray:
+    """Probabilities [N, columns] of the classes of the columns, float64."""
     probs_NC = np.exp(log_probs_NC.astype(np.float64))
-    probs_NC /= probs_NC.sum(1, keepdims=True)  # float16 answers sum to 1 only roughly
-    return [[format(prob, PROBABILITY_FORMAT) for prob in row] for row in probs_NC[:, list(submission.columns)]]
+    probs_NC /= probs_NC.sum(1, keepdims=True)  # those of float16 sum to 1 only roughly
+    return probs_NC[:, list(submission.columns)]
 
 
-def _problem(cells: list[str], expected_id: str, submission: SubmissionFormat, seen: set[str]) -> str:
-    if len(cells) != len(submission.header):
-        return f"found {len(cells)} columns, expected {len(submission.header)}"
-    if cells[0] in seen:
-        return f"found id {cells[0]!r} a second time, expected {expected_id!r}"
-    if cells[0] != expected_id:
-        return f"found id {cells[0]!r}, expected {expected_id!r}"
+def _problem_of_id(id_: str, expected_id: str, seen: set[str]) -> str:
+    if id_ in seen:
+        return f"found id {id_!r} a second time, expected {expected_id!r}"
+    return "" if id_ == expected_id else f"found id {id_!r}, expected {expected_id!r}"
+
+
+def _problem_of_cells(cells: Sequence[str], submission: SubmissionFormat) -> str:
     if submission.columns:
-        return _problem_of_probabilities(cells[1:])
-    if cells[1] not in submission.labels:
-        return f"found label {cells[1]!r}, expected one of {', '.join(submission.labels[:12])}"
+        return _problem_of_probabilities(cells)
+    if cells[0] not in submission.labels:
+        return f"found label {cells[0]!r}, expected one of {', '.join(submission.labels[:12])}"
     return ""
 
 

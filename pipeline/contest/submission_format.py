@@ -1,4 +1,4 @@
-"""What a contest's CSV must look like: header, ids, order and labels, from a sample or from the file names."""
+"""The format of a contest's CSV: header, ids, order and labels, from a sample or from the file names."""
 
 import csv
 import io
@@ -8,21 +8,23 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import PurePosixPath
 
+import pandas as pd
+
 from pipeline.contest.folders import find_file
 from pipeline.contest.match_ids import listed, match_ids, number, plain, repeated
 from pipeline.contest.source import Source
 from pipeline.runtime.errors import RequestError
 
-SAMPLE_FILES = ("sample_submission.csv", "samplesubmission.csv")  # Kaggle's name today and of old, in any case
+SAMPLE_FILES = ("sample_submission.csv", "samplesubmission.csv")  # Kaggle's names, in any case
 DEFAULT_HEADER = ("Id", "label")
 
 
 @dataclass(frozen=True)
 class SubmissionFormat:
-    """The lines of the CSV: line i has ids[i] and the answer for testing record rows[i].
+    """The lines of the CSV: line i has ids[i] and the prediction for testing record rows[i].
 
-    The answer is the text of the most probable class, or, where `columns` says which class each further column of the
-    header is, the probability of each.
+    Without `columns` the prediction is the text of the most probable class. With them it is one probability per
+    class: column 1 + k of the header is that of class columns[k].
     """
 
     header: tuple[str, ...]
@@ -33,7 +35,7 @@ class SubmissionFormat:
 
 
 def find_sample(source: Source, root: str) -> str | None:
-    """Find the sample of the contest in `root`."""
+    """Find the sample submission of the contest in `root`."""
     return find_file(source, root, SAMPLE_FILES)
 
 
@@ -60,46 +62,51 @@ def format_without_sample(files: Sequence[str], labels: Sequence[str], *, plain_
 
 
 def format_from_sample(content: bytes, where: str, files: Sequence[str], labels: Sequence[str]) -> SubmissionFormat:
-    """Take the sample's own header, ids (as text) and order, each id matched to the file that it names.
+    """The sample's own header, ids (as text) and order, with each id matched to the file that it names.
 
-    Two columns ask for a label; more ask for probabilities, one column per class, in any order.
-    content: the sample's bytes; where: its name for messages; files: the testing records' files, in record order.
-    Raises RequestError when it has other columns, or when its ids and the files are not one to one.
+    Two columns ask for a label; more ask for probabilities, one column per class, in any order. content: bytes of the
+    sample; where: its name in messages; files: those of the testing records, in record order. Raises RequestError
+    when it has other columns, or when its ids and the files are not one to one.
     """
     table = read_table(content, where)
-    _, header = table[0]
+    header = tuple(table)
     if len(header) < 2:
         raise RequestError(f"{where}, line 1: found {len(header)} columns, expected an id and a label or classes")
-    for line, cells in table:
-        if len(cells) != len(header):
-            raise RequestError(f"{where}, line {line}: found {len(cells)} columns, expected {len(header)}")
     columns = _class_columns(header[1:], labels, where) if len(header) > 2 else ()
-    ids = [cells[0] for _, cells in table[1:]]
+    ids = table.iloc[:, 0].tolist()  # by place: names may be repeated
     rows = _match(ids, files, where)
-    return SubmissionFormat(tuple(header), tuple(ids), tuple(rows), tuple(labels), columns)
+    return SubmissionFormat(header, tuple(ids), tuple(rows), tuple(labels), columns)
 
 
-def read_table(content: bytes, where: str) -> list[tuple[int, list[str]]]:
-    """Lines of a CSV as (line number, cells as text), header first; a BOM, CRLF and blank lines are accepted.
+def read_table(content: bytes, where: str) -> pd.DataFrame:
+    """A CSV as text: columns by the names of its header, rows by line number; a BOM, CRLF and blank lines are accepted.
 
-    Raises RequestError when it is not UTF-8, not CSV, or empty.
+    Raises RequestError when it is not UTF-8, not CSV, or empty, or when a line is longer or shorter than the header.
     """
     try:
-        text = content.decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        table = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+        # not pandas.read_csv: it fills up short lines and does not know the line numbers
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
     except (UnicodeDecodeError, csv.Error) as error:
         raise RequestError(f"{where} is not a CSV in UTF-8 ({error})") from error
-    if not table:
+    if not lines:
         raise RequestError(f"{where} is empty, expected a header and one line per image")
-    separator = next((mark for mark in (";", "\t") if mark in table[0][1][0]), None)
-    if separator and len(table[0][1]) == 1:
+    (_, header), *rows = lines
+    _check_columns(header, rows, where)
+    return pd.DataFrame([cells for _, cells in rows], [line for line, _ in rows], header, dtype=str)
+
+
+def _check_columns(header: Sequence[str], rows: Sequence[tuple[int, Sequence[str]]], where: str) -> None:
+    separator = next((mark for mark in (";", "\t") if mark in header[0]), None)
+    if separator and len(header) == 1:
         raise RequestError(f"{where}: columns are separated by {separator!r}, expected ','")
-    return table
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise RequestError(f"{where}, line {line}: found {len(cells)} columns, expected {len(header)}")
 
 
 def _class_columns(names: Sequence[str], labels: Sequence[str], where: str) -> tuple[int, ...]:
-    """Index of each column's class."""
+    """Class index of each column."""
     names, index = list(map(plain, names)), {plain(label): position for position, label in enumerate(labels)}
     problems = {
         "columns repeated": repeated(names),
@@ -113,7 +120,7 @@ def _class_columns(names: Sequence[str], labels: Sequence[str], where: str) -> t
 
 
 def _match(ids: Sequence[str], files: Sequence[str], where: str) -> list[int]:
-    """Row of the file that each id names; one to one or RequestError."""
+    """Row of the file that each id names. Raises RequestError when they are not one to one."""
     matched = match_ids(ids, files)
     uses = Counter(matched)
     names = [PurePosixPath(file).name for file in files]

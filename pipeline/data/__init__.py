@@ -1,1 +1,1 @@
-"""Contests, images, views, batches, CSV files."""
+"""Stored views, batches, live augmentation, folds, soft labels."""

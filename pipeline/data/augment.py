@@ -1,4 +1,4 @@
-"""What happens to pictures live, batch by batch, and keeps their label: flips, shifts, another size.
+"""Live augmentation of a batch: flip, shift, resize, mixup and CutMix.
 
 B images of a batch of N images, C channels, H = W = image size.
 """
@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.runtime.settings import TrainingSettings
+from pipeline.runtime.training_settings import AugmentSettings
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees. A row of `hard_probs_BC` sums to 1 where the image has a label, to 0 where it has none."""
+    """The input of one training step. A row of `hard_probs_BC` sums to 1 where the image has a label, else to 0."""
 
     images_BCHW: Tensor
     hard_probs_BC: Tensor
@@ -29,9 +29,9 @@ class Batch:
 
 
 def jitter(images_NHWC: Tensor, index_B: Tensor, flip: bool, shift: int, generator: torch.Generator) -> Tensor:
-    """Take the images of a batch, flip each with probability 1/2 and move it up to `shift` pixels each way.
+    """Take the images of a batch, flip each with probability 1/2 and shift it up to `shift` pixels each way.
 
-    Edges are reflected. One selection of pixels for the whole batch; uint8 in and out.
+    Edges are reflected. One gather of pixels for the whole batch; uint8 in and out.
     """
     if not (flip or shift):
         return images_NHWC[index_B]
@@ -55,21 +55,21 @@ def resized(images_BCHW: Tensor, size: int | None) -> Tensor:
 
 
 def _shifted(count: int, length: int, shift: int, generator: torch.Generator, device: torch.device) -> Tensor:
-    """Source positions [count, length] of an axis moved by up to `shift`, reflected at both ends."""
+    """Source positions [count, length] of an axis shifted by up to `shift`, reflected at both ends."""
     base = torch.arange(length, device=device)[None, :]
     offset = torch.randint(-shift, shift + 1, (count, 1), generator=generator, device=device)
     last = length - 1
     return last - (last - (base + offset).remainder(2 * last)).abs()  # a shift may exceed a small image: reflect again
 
 
-def mix(batch: Batch, settings: TrainingSettings, random: np.random.Generator, generator: torch.Generator) -> Batch:
-    """Mixup (arXiv 1710.09412) or cutmix (arXiv 1905.04899) of images and all their labels, one share per batch."""
-    kinds = [kind for kind in ("mixup", "cutmix") if getattr(settings, f"{kind}_alpha") > 0]
-    if not kinds or random.random() >= settings.mix_probability:
+def mix(batch: Batch, augment: AugmentSettings, random: np.random.Generator, generator: torch.Generator) -> Batch:
+    """Mixup (arXiv 1710.09412) or CutMix (arXiv 1905.04899) of images and all their labels, one share per batch."""
+    alphas = {"mixup": augment.mixup_alpha, "cutmix": augment.cutmix_alpha}
+    kinds = [kind for kind, alpha in alphas.items() if alpha > 0]
+    if not kinds or random.random() >= augment.mix_probability:
         return batch
     kind = kinds[int(random.integers(len(kinds)))]
-    alpha = getattr(settings, f"{kind}_alpha")
-    share = float(random.beta(alpha, alpha))
+    share = float(random.beta(alphas[kind], alphas[kind]))
     images = batch.images_BCHW
     partner_B = torch.randperm(len(images), generator=generator, device=images.device)
     if kind == "mixup":

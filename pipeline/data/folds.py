@@ -1,4 +1,4 @@
-"""Folds of the labelled images: what a member says of an image that it never saw, it has not learned by heart.
+"""K-fold split of the labelled images: out-of-fold predictions come from members that did not train on the image.
 
 N labelled images, in the order of the labelled splits; M members.
 """
@@ -7,16 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
 
 def fold_of_images(labels: Sequence[int], folds: int, seed: int) -> Tensor:
-    """The fold of every image, int64 [N] in 0..folds-1, each class spread evenly; seeded, whatever the member.
+    """The fold of every image, int64 [N] in 0..folds-1, stratified by class; one split for all members.
 
     Every class has at least as many images as there are folds.
     """
-    from sklearn.model_selection import StratifiedKFold
-
     fold_N = torch.empty(len(labels), dtype=torch.int64)
     parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels)
     for fold, (_, rows) in enumerate(parts):
@@ -29,7 +28,10 @@ def rows_of_member(fold_N: Tensor, member: int, folds: int) -> Tensor:
     return torch.nonzero(fold_N != member % folds).flatten()
 
 
-def strangers(fold_N: Tensor, members: int, folds: int) -> Tensor:
-    """Which members never saw which image, bool [M, N]; with at least as many members as folds everybody has one."""
+def out_of_fold_mask(fold_N: Tensor, members: int, folds: int) -> Tensor:
+    """Where a member did not train on an image, bool [M, N]; every image has such a member.
+
+    There are at least as many members as folds.
+    """
     assert members >= folds
     return torch.stack([fold_N == member % folds for member in range(members)])

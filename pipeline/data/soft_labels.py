@@ -1,18 +1,16 @@
-"""Soft labels: what the ensemble says of every stored view, with enough beside it to refuse the wrong pictures.
+"""Soft labels: the ensemble's class probabilities for every stored view, and the digests of those views.
 
-V views of a split, N images, C classes. A view is named by the sha256 of its stored bytes, so labels made elsewhere
-can only be used on the very pictures that their teacher saw.
+V views of a split, N images, C classes. A view is identified by the sha256 of its stored bytes, so soft labels of
+another run are only accepted for exactly the images that their teacher saw.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.tensor_file import TensorFileError, load_tensors, save_tensors
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 FORMAT = "soft labels 1"
 LARGEST_ROW_ERROR = 0.01  # ours are within 1e-3; float16 alone costs 2e-3 where many classes are equally probable
@@ -24,25 +22,25 @@ class SoftLabels:
 
     classes: tuple[str, ...]
     ids: dict[str, tuple[str, ...]]
-    log_probs_VNC: "dict[str, Tensor]"
+    log_probs_VNC: dict[str, Tensor]
     view_digests: dict[str, tuple[str, ...]]
     policy: str
     seed: int
-    final: bool = False  # the teachers were trained on validation, so nothing may be claimed there
+    final: bool = False  # the teachers trained on validation, so no validation figure may be claimed
 
 
-def save_soft_labels(path: Path, labels: SoftLabels) -> None:
+def save_soft_labels(path: Path, soft_labels: SoftLabels) -> None:
     """Write soft labels as one safetensors file."""
     facts = {
         "format": FORMAT,
-        "classes": labels.classes,
-        "ids": {split: "\n".join(ids) for split, ids in labels.ids.items()},
-        "view_digests": labels.view_digests,
-        "policy": labels.policy,
-        "seed": labels.seed,
-        "final": labels.final,
+        "classes": soft_labels.classes,
+        "ids": {split: "\n".join(ids) for split, ids in soft_labels.ids.items()},
+        "view_digests": soft_labels.view_digests,
+        "policy": soft_labels.policy,
+        "seed": soft_labels.seed,
+        "final": soft_labels.final,
     }
-    save_tensors(path, {f"log_probs/{split}": value for split, value in labels.log_probs_VNC.items()}, facts)
+    save_tensors(path, {f"log_probs/{split}": value for split, value in soft_labels.log_probs_VNC.items()}, facts)
 
 
 def load_soft_labels(path: Path) -> SoftLabels:
@@ -70,44 +68,43 @@ def load_soft_labels(path: Path) -> SoftLabels:
 
 
 def check_soft_labels(
-    labels: SoftLabels,
+    soft_labels: SoftLabels,
     where: str,
     classes: tuple[str, ...],
     ids: dict[str, tuple[str, ...]],
     views: dict[str, list[str]],
 ) -> None:
-    """Refuse labels of other classes, images or views.
+    """Refuse soft labels of other classes, images or views.
 
     `ids` and `views` hold, per split that is needed, the image ids and the digests of the views that will be used;
-    the labels may have more views than that. Raises RequestError with the first difference.
+    the soft labels may have more views than that. Raises RequestError with the first difference.
     """
-    if labels.classes != classes:
-        raise RequestError(
-            f"{where}: made for classes {classes_told(labels.classes)}, the contest has {classes_told(classes)}"
-        )
+    if soft_labels.classes != classes:
+        found, expected = format_classes(soft_labels.classes), format_classes(classes)
+        raise RequestError(f"{where}: made for classes {found}, the contest has {expected}")
     for split, split_ids in ids.items():
-        if not all(split in part for part in (labels.log_probs_VNC, labels.ids, labels.view_digests)):
+        if not all(split in part for part in (soft_labels.log_probs_VNC, soft_labels.ids, soft_labels.view_digests)):
             raise RequestError(f"{where}: has no soft labels for {split}")
-        if labels.ids[split] != split_ids:
-            found, expected = _first_difference(labels.ids[split], split_ids)
+        if soft_labels.ids[split] != split_ids:
+            found, expected = _first_difference(soft_labels.ids[split], split_ids)
             raise RequestError(f"{where}: made for other {split} images: found id {found}, expected {expected}")
-        shape = tuple(labels.log_probs_VNC[split].shape)
-        expected_shape = (len(labels.view_digests[split]), len(split_ids), len(classes))
+        shape = tuple(soft_labels.log_probs_VNC[split].shape)
+        expected_shape = (len(soft_labels.view_digests[split]), len(split_ids), len(classes))
         if shape != expected_shape:
             raise RequestError(f"{where}: soft labels of {split} have shape {shape}, expected {expected_shape}")
-        _check_rows(labels, where, split)
-        _check_views(labels, where, split, views[split])
+        _check_rows(soft_labels, where, split)
+        _check_views(soft_labels, where, split, views[split])
 
 
-def _check_rows(labels: SoftLabels, where: str, split: str) -> None:
-    sums_VN = labels.log_probs_VNC[split].float().exp().sum(-1)
+def _check_rows(soft_labels: SoftLabels, where: str, split: str) -> None:
+    sums_VN = soft_labels.log_probs_VNC[split].float().exp().sum(-1)
     worst = float((sums_VN - 1).abs().max())
     if not worst <= LARGEST_ROW_ERROR:  # NaN is not either
         raise RequestError(f"{where}: rows of {split} sum to 1 within {worst:.3g}, expected {LARGEST_ROW_ERROR}")
 
 
-def _check_views(labels: SoftLabels, where: str, split: str, digests: list[str]) -> None:
-    recorded = labels.view_digests[split]
+def _check_views(soft_labels: SoftLabels, where: str, split: str, digests: list[str]) -> None:
+    recorded = soft_labels.view_digests[split]
     if len(recorded) < len(digests):
         raise RequestError(
             f"{where}: has {len(recorded)} views of {split}, {len(digests)} are wanted (views.student_views)"
@@ -116,7 +113,7 @@ def _check_views(labels: SoftLabels, where: str, split: str, digests: list[str])
         if found != expected:
             raise RequestError(
                 f"{where}: its view {view} of {split} has digest {found[:12]}, here it is {expected[:12]}: "
-                f"the teacher saw other pictures (policy {labels.policy!r}, seed {labels.seed})"
+                f"the teacher saw other images (policy {soft_labels.policy!r}, seed {soft_labels.seed})"
             )
 
 
@@ -127,6 +124,6 @@ def _first_difference(found: tuple[str, ...], expected: tuple[str, ...]) -> tupl
     return f"{len(found)} ids", f"{len(expected)}"
 
 
-def classes_told(classes: tuple[str, ...]) -> str:
+def format_classes(classes: tuple[str, ...]) -> str:
     """The first five classes and how many there are, for a message."""
     return f"{', '.join(classes[:5])}{', ...' if len(classes) > 5 else ''} ({len(classes)})"

@@ -1,6 +1,6 @@
 """Reads stored views ahead of the training: while an epoch runs, a thread fetches the next epoch's view.
 
-Two views are in memory, whatever their number: the one in use and the next. On a GPU a pinned buffer lies between, and
+However many views there are, two are in memory: the one in use and the next. On a GPU a pinned buffer lies between, and
 the copy has a stream of its own. N images, uint8 [N, H, W, 3].
 """
 
@@ -14,10 +14,10 @@ from torch import Tensor
 
 
 class ViewReader:
-    """The views of one training. What `read` gave stays whole until the next but one `read`.
+    """The views of one training. A tensor that `read` returned is valid until the second `read` after it.
 
     On a GPU the caller waits for the device between two reads (the train loop does, for its epoch's loss): the buffer
-    that is filled next is then no longer read.
+    that is filled next is then no longer in use.
     """
 
     def __init__(self, views: Sequence[Sequence[Path]], where: torch.device) -> None:
@@ -26,20 +26,20 @@ class ViewReader:
         self._buffers: list[Tensor] = []
         self._pinned: Tensor | None = None
         self._stream = torch.cuda.Stream() if where.type == "cuda" else None
-        self._waiting: tuple[int, Future[Tensor]] | None = None  # (view, what is being read)
+        self._pending: tuple[int, Future[Tensor]] | None = None  # (view, what is being read)
         self._reads = 0
 
     def read(self, view: int, following: int) -> Tensor:
-        """The view's images on the device; `following` is read meanwhile."""
+        """The view's images on the device; `following` is then read in the background."""
         if not self._buffers:
             self._allocate(view)
-        waiting = self._waiting
-        if waiting is None or waiting[0] != view:
-            if waiting is not None:
-                waiting[1].result()  # one fetch at a time: they share the pinned buffer
-            waiting = self._start(view)
-        images_NHWC = waiting[1].result()
-        self._waiting = self._start(following)
+        pending = self._pending
+        if pending is None or pending[0] != view:
+            if pending is not None:
+                pending[1].result()  # one fetch at a time: they share the pinned buffer
+            pending = self._start(view)
+        images_NHWC = pending[1].result()
+        self._pending = self._start(following)
         return images_NHWC
 
     def close(self) -> None:
@@ -66,13 +66,13 @@ class ViewReader:
 
 
 def view_shape(paths: Sequence[Path]) -> tuple[int, ...]:
-    """Shape of a view's files put together."""
+    """Shape of a view's files concatenated."""
     shapes = [np.load(path, mmap_mode="r").shape for path in paths]
     return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
 
 def read_view(paths: Sequence[Path], out_NHWC: Tensor) -> None:
-    """Read a view's files, one after the other, straight into a tensor in host memory."""
+    """Read a view's files, one after the other, into a tensor in host memory, without a copy between."""
     start = 0
     for path in paths:
         with path.open("rb") as file:
@@ -80,6 +80,6 @@ def read_view(paths: Sequence[Path], out_NHWC: Tensor) -> None:
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
             assert dtype == np.uint8
             part = out_NHWC[start : start + shape[0]].numpy()
-            assert file.readinto(part.data.cast("B")) == part.nbytes, f"{path} is shorter than its header says"
+            assert file.readinto(part.data.cast("B")) == part.nbytes, f"{path} is shorter than its header states"
         start += shape[0]
     assert start == len(out_NHWC)

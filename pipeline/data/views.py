@@ -1,9 +1,9 @@
 """Views: augmented versions of every image of a split, made once and stored.
 
-So the teacher labels the very picture that the student sees. A view is a pure function of (policy, seed, view number,
-image): each picture has a random generator of its own, seeded by those four, so the bytes are the same whatever the
-number of workers and whatever the order. View 0 is the clean image and is not made here. Shapes: N images, H = W =
-image size, uint8 [N, H, W, 3].
+So the teacher labels exactly the image that the student sees. A view is a pure function of (policy, seed, view number,
+image): each image has a random generator of its own, seeded by those four, so the bytes are the same for any number of
+workers and any order. View 0 is the clean image and is not made here. Shapes: N images, H = W = image size, uint8
+[N, H, W, 3].
 """
 
 import functools
@@ -13,21 +13,20 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+import albumentations as A
+import cv2
 import numpy as np
 
-if TYPE_CHECKING:
-    import albumentations
+cv2.setNumThreads(0)  # the worker processes are the parallelism
 
-
-POLICIES_VERSION = 1  # raise when a policy below changes: stored views are then made again
-IMAGES_PER_TASK = 256  # large enough that a worker's answer costs nothing, small enough for a smooth progress bar
+POLICIES_VERSION = 1  # raise when a policy below changes: stored views are then remade
+IMAGES_PER_TASK = 256  # large enough that a task's overhead is negligible, small enough for a smooth progress bar
 
 
 @dataclass(frozen=True)
 class ViewTask:
-    """What makes one stored view."""
+    """Everything that determines one stored view."""
 
     clean: Path  # the .npy file of view 0
     ids: tuple[str, ...]  # one per image, with the split's name before it
@@ -37,13 +36,12 @@ class ViewTask:
 
 
 @functools.cache
-def build_policy(name: str, image_size: int) -> "albumentations.Compose":
-    """Build the augmentation policy `name`; these two are all that the program does to a picture.
+def build_policy(name: str, image_size: int) -> A.Compose:
+    """Build the augmentation policy `name`; there are two.
 
-    `teacher`: seven kinds, as the reference solution trained its teachers. `student`: three kinds; the report found
-    that more breaks tiny networks. Both keep the label.
+    `teacher`: seven kinds, as the reference trained its teachers. `student`: three kinds; the reference found that more
+    harms tiny networks. Both keep the label.
     """
-    A, cv2 = augmentation_libraries()
     reflect = cv2.BORDER_REFLECT_101
     policies = {
         "teacher": [
@@ -74,7 +72,7 @@ def make_view(task: ViewTask, out: Path, pool: Executor | None, on_done: Callabl
 
 
 def view_seed(policy: str, seed: int, view: int, image_id: str) -> int:
-    """The seed of one picture's generator, 32 bits, equal on every machine and Python."""
+    """The seed of one image's generator, 32 bits, equal on every machine and Python."""
     text = f"{policy}\n{seed}\n{view}\n{image_id}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
 
@@ -93,17 +91,6 @@ def _make_part(task: ViewTask, out: Path, start: int) -> int:
         view_NHWC[i] = policy(image=np.ascontiguousarray(clean_NHWC[i]))["image"]
     view_NHWC.flush()
     return stop - start
-
-
-def augmentation_libraries() -> tuple[Any, Any]:
-    """Return albumentations and cv2, asked nothing of any server and kept to one thread."""
-    # albumentations asks a server for a newer release at import unless told not to (albumentations/__init__.py)
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-    import albumentations
-    import cv2
-
-    cv2.setNumThreads(0)  # the workers are the parallelism
-    return albumentations, cv2
 
 
 def create_image_array(path: Path, count: int, image_size: int) -> np.memmap:

@@ -1,1 +1,1 @@
-"""What a run asks for, where its files lie, how finished steps are proved, which device it uses."""
+"""What a run is: its settings, request, folder and finished steps, its device and processes, its exit codes."""

@@ -1,13 +1,14 @@
-"""Writes that either happen wholly or not at all, and digests of what was written.
+"""Atomic writes and digests.
 
-Every write: a temporary file in the same folder, fsync, rename, fsync of the folder. A reader therefore never sees
-half a file, and a machine that loses power keeps either the old file or the new one.
+Every write: a temporary file in the same folder, fsync, rename, fsync of the folder. A reader never gets half a file,
+and after a loss of power there is either the old file or the new one.
 """
 
 import contextlib
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,20 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a folder to fill; on success it becomes `path`, which must not exist, on any error it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as unfinished:
+        filled = Path(unfinished) / path.name
+        filled.mkdir()
+        yield filled
+        filled.replace(path)
+    _sync(path.parent)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, wholly or not at all."""
+    """Write `data` to `path` atomically."""
     with atomic_file(path) as temporary:
         temporary.write_bytes(data)
 
@@ -42,7 +55,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_line(path: Path, value: dict[str, Any]) -> None:
-    """Append one JSON line in a single write, so that a kill leaves whole lines only."""
+    """Append one JSON line in a single write: a killed process leaves whole lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as stream:
         stream.write((json.dumps(value, allow_nan=False) + "\n").encode())

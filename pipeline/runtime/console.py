@@ -1,12 +1,14 @@
-"""What a person reads while the program runs: lines, and a progress bar where there is a terminal."""
+"""Output for a person: lines, aligned tables, and a progress bar in a terminal."""
 
 import contextlib
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-SECONDS_BETWEEN_LINES = 15.0  # without a terminal a bar becomes a line now and then, so logs stay short
+from rich.progress import Progress
+
+SECONDS_BETWEEN_LINES = 15.0  # of progress where there is no terminal; logs stay short
 
 
 def say(line: str) -> None:
@@ -15,17 +17,15 @@ def say(line: str) -> None:
 
 
 def complain(line: str) -> None:
-    """Print one line for the user's eyes on stderr."""
+    """Print one line on stderr now."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextlib.contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield a function that is told how many more items are done."""
-    # several processes at once would draw over each other
+    """Yield a function that takes the number of items just finished."""
+    # bars of several processes would overwrite each other
     if sys.stdout.isatty() and multiprocessing.current_process().name == "MainProcess":
-        from rich.progress import Progress
-
         with Progress(transient=True) as bar:
             task = bar.add_task(label, total=total)
             yield lambda done: bar.advance(task, done)
@@ -44,3 +44,15 @@ def _line_now_and_then(label: str, total: int) -> Callable[[int], None]:
             say(f"{label}: {count} of {total}")
 
     return advance
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Aligned lines, the header first: the first `left` columns start at the left, the others end at the right."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return ["  ".join(_aligned(line, widths, left)).rstrip() for line in lines]
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int], left: int) -> Iterator[str]:
+    for column, (cell, width) in enumerate(zip(line, widths, strict=True)):
+        yield cell.ljust(width) if column < left else cell.rjust(width)

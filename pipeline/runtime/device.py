@@ -1,4 +1,4 @@
-"""Where the arithmetic happens, and in which precision: what really runs, not what is said to be available."""
+"""Device and dtype of the arithmetic. A GPU counts only where a kernel runs on it."""
 
 import contextlib
 import platform
@@ -15,10 +15,10 @@ CPU_FLAGS = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class Device:
-    """A device that was proved to run a kernel, and the dtype of training and of the members' answers."""
+    """A device on which a kernel ran, and the dtype of training and of the members' predictions."""
 
     where: torch.device
-    dtype: torch.dtype  # float32, bfloat16 or float16; weights are float32 always
+    dtype: torch.dtype  # float32, bfloat16 or float16; weights are always float32
     name: str
     graphs: bool = False  # whole training steps as CUDA graphs
 
@@ -35,10 +35,10 @@ class Device:
 
 
 def pick_device(settings: DeviceSettings) -> Device:
-    """CUDA when a real kernel runs, else the CPU. Raises RequestError when `cuda` is demanded and none runs.
+    """CUDA when a kernel runs, else the CPU. Raises RequestError when the settings demand `cuda` and no kernel runs.
 
-    A wheel without kernels for the card says that CUDA is available and fails at the first kernel (Kaggle's P100 in
-    2026), so `torch.cuda.is_available()` alone is not believed.
+    `torch.cuda.is_available()` is not enough: it is true for a wheel without kernels for the card, which fails at the
+    first kernel (Kaggle's P100 in 2026).
     """
     fault = "" if settings.kind == "cpu" else cuda_fault()
     if settings.kind == "cuda" and fault:
@@ -55,14 +55,14 @@ def cuda_fault() -> str:
         return "torch sees no CUDA device"
     try:
         ones = torch.ones(1, 1, 3, 3, device="cuda")
-        answer = float(torch.nn.functional.conv2d(ones, ones))
+        result = float(torch.nn.functional.conv2d(ones, ones))
     except RuntimeError as error:  # what a missing kernel image raises
         return str(error).splitlines()[0]
-    return "" if answer == 9.0 else f"a 3x3 convolution of ones gave {answer}"
+    return "" if result == 9.0 else f"a 3x3 convolution of ones gave {result}"
 
 
 def _exact_float32() -> None:
-    """Float32 means float32: no TF32, so that GPU and CPU give one CSV."""
+    """Turn TF32 off, so that GPU and CPU give the same CSV."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
 
@@ -72,7 +72,7 @@ def _dtype(settings: DeviceSettings, native: torch.dtype) -> torch.dtype:
 
 
 def _cuda_dtype() -> torch.dtype:
-    # is_bf16_supported() counts emulation unless told not to; cuDNN has no bf16 convolution before Ampere
+    # is_bf16_supported() counts emulation by default; cuDNN has no bf16 convolution before Ampere
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if bf16 else torch.float16
 

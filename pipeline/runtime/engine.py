@@ -1,71 +1,60 @@
-"""Several members at once on a CPU: a process each, with its share of the cores.
+"""One function for many items: in turn, or in parallel processes that share the cores.
 
-Measured with students on two cores: two processes of one thread train 1.7 times as many pictures as one process of two
-threads. On a GPU members take turns. How many threads a member has decides the order of its sums, so its bits are those
-of the same number of cores, of `device.workers` and of members.
+Measured with students on two cores: two processes of one thread train 1.7 times as many images as one process of two
+threads. The number of threads of a process decides the order of its sums, so results are equal to the bit for the same
+number of cores and processes.
 """
 
 import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TypeVar, cast
 
-from pipeline.runtime.cores import available_cores
-from pipeline.runtime.request import Job
-from pipeline.runtime.steps import Step, why_not_current
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky import get_reusable_executor
 
-if TYPE_CHECKING:
-    from pipeline.runtime.device import Device
-
-MemberWork = Callable[[Job, "Device", int], None]
-StepOf = Callable[[Job, int], Step]
-SECONDS_BETWEEN_LOOKS = 2.0
+SECONDS_BETWEEN_CHECKS = 2.0
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def members_at_once(cpu: bool, workers: int, members: int) -> int:
-    """How many members work at the same time: as many as there are processes for, on a GPU one."""
-    return max(1, min(workers, members)) if cpu else 1
+def available_cores() -> int:
+    """Number of cores that this process may use, at least 1; in a container often fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def work_on_members(job: Job, device: "Device", work: MemberWork, step_of: StepOf, chosen: Sequence[int]) -> None:
-    """Do `work`, a module's own function, for each chosen member; `step_of` says which step that is.
+def worker_count(setting: int) -> int:
+    """Number of threads or processes for a value of `device.workers`: 0 means one per core."""
+    return setting or available_cores()
 
-    The share of the cores depends on the ensemble and not on what is left to do, so that a resumed run ends with the
-    bits of one that was not interrupted. What one raises ends the others too; each resumes where it was.
+
+def map_items(work: Callable[[Item], Result], items: Sequence[Item], processes: int) -> list[Result]:
+    """Results of `work`, a picklable function, for each item in order, `processes` at a time; 1 is this process.
+
+    An exception of one item ends the others and is raised here. The processes end with this one, even when it is
+    killed.
     """
-    at_once = members_at_once(device.where.type == "cpu", job.workers, len(job.settings.teach.members))
-    stale = [m for m in chosen if why_not_current(job.run, step_of(job, m), full_check=job.full_check) is not None]
-    for member in chosen:
-        if at_once == 1 or member not in stale:  # what is done needs no process to say so
-            work(job, device, member)
-    if at_once > 1 and stale:
-        _side_by_side(job, work, stale, at_once)
-
-
-def _side_by_side(job: Job, work: MemberWork, chosen: Sequence[int], at_once: int) -> None:
-    from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky import get_reusable_executor
-
-    threads = max(1, available_cores() // at_once)
+    if processes == 1:
+        return [work(item) for item in items]
+    threads = max(1, available_cores() // processes)
     try:
-        with parallel_config("loky", n_jobs=at_once, inner_max_num_threads=threads):
-            Parallel()(delayed(_in_own_process)(work, job, member) for member in chosen)
+        with parallel_config("loky", n_jobs=processes, inner_max_num_threads=threads):
+            results = Parallel()(delayed(_in_own_process)(work, item) for item in items)
+        return cast(list[Result], list(results))
     finally:
-        # joblib would keep them, and their memory, for the next time
+        # joblib would keep the processes, and their memory, for the next call
         executor = get_reusable_executor(reuse=True, kill_workers=True)  # pyright: ignore[reportArgumentType]
         executor.shutdown(kill_workers=True)
 
 
-def _in_own_process(work: MemberWork, job: Job, member: int) -> None:
-    from pipeline.runtime.device import pick_device
-
+def _in_own_process(work: Callable[[Item], Result], item: Item) -> Result:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    work(job, pick_device(job.settings.device), member)
+    return work(item)
 
 
 def _end_with(parent: int) -> None:
-    """End this process when its parent is gone, killed perhaps: nobody waits for it, and it holds a member's lock."""
+    """End this process when its parent is gone, perhaps killed: it holds the lock of a step."""
     while os.getppid() == parent:
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        time.sleep(SECONDS_BETWEEN_CHECKS)
     os._exit(1)

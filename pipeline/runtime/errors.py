@@ -1,4 +1,4 @@
-"""The two ways in which a run ends without being a bug. Each carries one line for the user and an exit code."""
+"""The two errors that are not bugs. Each carries one line for the user and an exit code."""
 
 
 class RequestError(Exception):

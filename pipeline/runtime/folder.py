@@ -1,6 +1,6 @@
-"""Where every file of a run lies, and the locks that keep two processes off one output.
+"""The path of every file of a run, and the locks that keep two processes off one output.
 
-runs/<name>/ holds what a run makes on its way and can be deleted; submissions/<name>/ holds what it delivers.
+runs/<name>/ holds intermediate files and can be deleted; submissions/<name>/ holds what the run delivers.
 """
 
 import contextlib
@@ -9,42 +9,44 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from pipeline.runtime.errors import RequestError
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-STUDENT_STEPS = ("distill", "quantise", "pack", "predict")
 SPLITS = ("training", "validation", "testing")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run. `root` is the folder that holds runs/ and submissions/.
+    """The files of one run. root: the folder that holds runs/ and submissions/.
 
-    A study trains several students on one run's views and soft labels: each is a `point` with files of its own.
+    A study trains several students on the views and soft labels of one run: each is a `cell` with its own files.
     """
 
     root: Path
     name: str
-    point: str = ""
+    cell: str = ""
+    cell_steps: frozenset[str] = frozenset()  # steps whose receipts and locks belong to the cell
 
     @property
     def folder(self) -> Path:
-        """Everything that a run makes on its way."""
+        """All intermediate files."""
         return self.root / "runs" / self.name
 
     @property
     def student_folder(self) -> Path:
-        """What belongs to the student and not to the views and labels that it learns from."""
-        return self.folder / "points" / self.point if self.point else self.folder
+        """The files of the student; those of the views and the teacher are in `folder`."""
+        return self.folder / "cells" / self.cell if self.cell else self.folder
 
     @property
     def submission(self) -> Path:
-        """What it delivers."""
+        """What the run delivers."""
         return self.root / "submissions" / self.name
 
     @property
     def request(self) -> Path:
-        """What was asked for, resolved: contest, settings, budget, protocol."""
+        """The resolved request: contest, settings, budget, protocol."""
         return self.folder / "run.json"
 
     @property
@@ -54,7 +56,7 @@ class RunFolder:
 
     @property
     def contest(self) -> Path:
-        """Classes, ids, labels and the CSV's format."""
+        """Classes, ids, labels, channel statistics and the format of the CSV."""
         return self.folder / "contest.json"
 
     def clean(self, split: str) -> Path:
@@ -67,67 +69,66 @@ class RunFolder:
 
     @staticmethod
     def view_step(bank: str, split: str, view: int) -> str:
-        """The step that makes a view."""
+        """The name of the step that makes a view."""
         return "prepare-decode" if view == 0 else f"prepare-{bank}-{split}-{view:03d}"
 
     def member(self, member: int) -> Path:
-        """A finished member's weights."""
+        """The weights of a finished member."""
         return self.folder / "members" / f"{member:02d}" / "member.safetensors"
 
     def member_log_probs(self, member: int) -> Path:
-        """float16 [V, N, C] per split: what this member says of every view."""
+        """Log-probabilities of a member for every view, float16 [V, N, C] per split."""
         return self.folder / "members" / f"{member:02d}" / "log_probs.safetensors"
 
     @property
     def soft_labels(self) -> Path:
-        """What the ensemble says of every student view."""
+        """The soft labels of every student view."""
         return self.folder / "soft_labels.safetensors"
 
     @property
     def student(self) -> Path:
-        """The finished student's weights, float32."""
+        """The weights of the finished student, float32."""
         return self.student_folder / "student" / "student.safetensors"
 
     @property
     def quantised_student(self) -> Path:
-        """The student after training with low-bit weights: float weights and the steps that round them."""
+        """The student after LSQ: float32 weights and the step sizes of their rounding."""
         return self.student_folder / "quantised" / "student.safetensors"
 
     def packed(self, precision: str) -> Path:
-        """The student as bytes."""
+        """The packed file of one precision."""
         return self.student_folder / "packed" / f"{precision}.bin"
 
     @property
-    def pack_report(self) -> Path:
-        """Every precision's bytes and accuracy, the chosen one, its ledger."""
+    def pack_record(self) -> Path:
+        """Bytes and accuracy of every precision, the chosen one and its ledger."""
         return self.student_folder / "packed" / "pack.json"
 
     @property
     def predictions(self) -> Path:
-        """The packed student's CSV."""
+        """The CSV of the packed student."""
         return self.student_folder / "predictions.csv"
 
     @property
     def teacher_predictions(self) -> Path:
-        """The ensemble's CSV."""
+        """The CSV of the ensemble."""
         return self.student_folder / "teacher_predictions.csv"
 
     def receipt(self, step: str) -> Path:
-        """The proof that a step finished."""
-        folder = self.student_folder if step in STUDENT_STEPS else self.folder
-        return folder / "receipts" / f"{step}.json"
+        """The receipt of a finished step."""
+        return self._folder_of(step) / "receipts" / f"{step}.json"
+
+    def _folder_of(self, step: str) -> Path:
+        return self.student_folder if step in self.cell_steps else self.folder
 
     def checkpoint(self, finished: Path) -> Path:
-        """The half-trained state that becomes `finished`."""
+        """The checkpoint of the training that ends with the file `finished`."""
         return finished.with_name("last.safetensors")
 
     @contextlib.contextmanager
     def locked(self, step: str, busy: str) -> Iterator[None]:
         """Hold the lock of a step, or of the whole run. Raises RequestError(busy) when another process holds it."""
-        from filelock import FileLock, Timeout
-
-        folder = self.student_folder if step in STUDENT_STEPS else self.folder
-        path = folder / "locks" / f"{step}.lock"
+        path = self._folder_of(step) / "locks" / f"{step}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path, blocking=False)
         try:
@@ -140,8 +141,18 @@ class RunFolder:
             lock.release()
 
 
+def disk_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder; 0 when it does not exist."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() or path.is_symlink())
+
+
+def gigabytes(size_bytes: int) -> str:
+    """A size in decimal gigabytes, as text."""
+    return f"{size_bytes / 1e9:.2f} GB"
+
+
 def check_name(name: str) -> str:
-    """Return a run's name, or raise RequestError: it becomes a folder's name."""
+    """Return the name of a run. Raises RequestError when it is not fit for a folder."""
     if not SAFE_NAME.fullmatch(name):
         expected = "letters, digits, '.', '_' and '-', not beginning with '.' or '-', at most 100 characters"
         raise RequestError(f"--name {name!r}: expected {expected}")

@@ -1,8 +1,9 @@
-"""Reads presets, lays `--set` values over them, and tells in one line what is wrong with either."""
+"""Settings from a preset and `--set` changes; an error is one line with the nearest name that exists."""
 
 import contextlib
 import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.runtime.errors import RequestError
-from pipeline.runtime.settings import MemberSettings, Section, Settings
+from pipeline.runtime.settings import Settings
+from pipeline.runtime.training_settings import MemberSettings, Section
 
 PRESETS = Path(__file__).parent.parent / "presets"
 
 
 def load_settings(preset: str, changes: list[str]) -> Settings:
-    """Resolve a preset's name or TOML file and the `--set key=value` changes into settings.
+    """Settings of a preset (its name or a TOML file) with the `--set key=value` changes over it.
 
     Raises RequestError naming the preset, file, line or key that is wrong, with the nearest name that exists.
     """
@@ -27,7 +29,7 @@ def load_settings(preset: str, changes: list[str]) -> Settings:
 
 
 def validate(values: dict[str, Any], where: str) -> Settings:
-    """Turn plain values into settings. Raises RequestError: the first thing wrong, in one line."""
+    """Settings of plain values. Raises RequestError for the first fault, in one line."""
     try:
         return Settings.model_validate(tuples(values))
     except ValidationError as error:
@@ -35,12 +37,12 @@ def validate(values: dict[str, Any], where: str) -> Settings:
 
 
 def preset_names() -> list[str]:
-    """Names of the presets that come with the program."""
+    """Names of the presets of the program."""
     return sorted(path.stem for path in PRESETS.glob("*.toml"))
 
 
 def read_preset(preset: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Read one preset with what it extends. Raises RequestError when missing, not TOML, or extending itself."""
+    """Values of a preset over those that it extends. Raises RequestError when it is missing, not TOML, or circular."""
     if preset in seen:
         raise RequestError(f"preset {preset} extends itself: {' -> '.join((*seen, preset))}")
     path = _preset_path(preset)
@@ -53,7 +55,7 @@ def read_preset(preset: str, seen: tuple[str, ...] = ()) -> dict[str, Any]:
         return values
     if not isinstance(base, str):
         raise RequestError(f"{path}: extends: expected a preset's name, found {base!r}")
-    return _merge(read_preset(base, (*seen, preset)), values)
+    return merge(read_preset(base, (*seen, preset)), values)
 
 
 def _preset_path(preset: str) -> Path:
@@ -70,11 +72,12 @@ def _preset_path(preset: str) -> Path:
     )
 
 
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid over `base`, tables entry by entry."""
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
+        merged[key] = merge(merged[key], value) if both else value
     return merged
 
 
@@ -102,7 +105,7 @@ def _row(rows: list[Any], part: str, key: str) -> int:
 
 
 def parse_value(text: str) -> Any:
-    """Read a value as TOML, else take it as text."""
+    """The value of TOML text, or the text itself where it is not TOML."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -125,8 +128,8 @@ def _explain(error: ErrorDetails) -> str:
     found = "" if isinstance(error["input"], (dict, tuple)) else f", found {error['input']!r}"
     if key.startswith("export.weights"):  # a union, which pydantic explains part by part
         return f'export.weights: expected one number per member, not below 0, or "fitted"{found}'
-    if key.startswith("export.flip"):  # likewise
-        return f'export.flip: expected true, false or "clean"{found}'
+    if key.startswith("export.tta_flip"):  # likewise
+        return f'export.tta_flip: expected true, false or "clean"{found}'
     message = error["msg"].removeprefix("Value error, ")
     return f"{key}: {message[0].lower()}{message[1:]}{found}" if key else message
 
@@ -144,7 +147,7 @@ def setting_names(section: type[Section] = Settings, prefix: str = "") -> list[s
 
 
 def nearest(word: str, names: list[str]) -> str:
-    """A hint at the name that was probably meant, or nothing; a section's name counts when no dot was written."""
+    """` (did you mean ...?)` with the closest name, or nothing. For a word without a dot, sections count too."""
     if "." not in word:
         names = names + sorted({name.split(".")[0] for name in names if "." in name})
     last = word.rsplit(".", 1)[-1]

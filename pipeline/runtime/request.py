@@ -1,4 +1,4 @@
-"""What was asked for, resolved once and written into the run, so that single stages can be run and resumed from it."""
+"""The request of a run: resolved once and written into its folder, so that single stages can read and resume it."""
 
 import json
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from pipeline.runtime.atomic import write_json
-from pipeline.runtime.cores import available_cores
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import RunFolder
 from pipeline.runtime.load_settings import tuples
-from pipeline.runtime.settings import BUDGET_BYTES, MemberSettings, Section, Settings
+from pipeline.runtime.settings import BUDGET_BYTES, Settings
+from pipeline.runtime.training_settings import MemberSettings, Section
 
 
 class Request(Section):
-    """One run, complete: nothing else decides what comes out."""
+    """One run, complete: nothing else decides its result."""
 
     name: str
     data: str  # the contest's folder or zip
@@ -22,8 +22,8 @@ class Request(Section):
     budget_bytes: int = BUDGET_BYTES
     inductive: bool = False  # test images take no part in training
     final: bool = False  # validation joins training, and no validation figure is claimed
-    study: str = ""  # the study that this is; empty: a run
-    labels: tuple[str, ...] = ()  # files of soft labels from elsewhere; empty: teach and export make them
+    study: str = ""  # name of the study; empty: a run
+    soft_labels: tuple[str, ...] = ()  # given files of soft labels; empty: teach and export make them
     settings: Settings
 
     @property
@@ -44,27 +44,22 @@ class Request(Section):
 
 @dataclass(frozen=True)
 class Job:
-    """A request and the folder it is carried out in: what every stage is given."""
+    """A request and the folder of its run: the argument of every stage."""
 
     run: RunFolder
     request: Request
-    full_check: bool = False  # hash large files again instead of trusting size and time
+    full_check: bool = False  # hash large files again, whatever their size and time
 
     @property
     def settings(self) -> Settings:
         """The request's settings."""
         return self.request.settings
 
-    @property
-    def workers(self) -> int:
-        """How many threads decode, how many processes augment or train: the setting, else one per core."""
-        return self.settings.device.workers or available_cores()
-
     def stored_views(self) -> list[tuple[str, str, int]]:
-        """Bank, split and number of every view that this run stores beside the clean ones."""
+        """Bank, split and number of every view that this run stores, without the clean ones."""
         views, request = self.settings.views, self.request
         banks = [("student", request.student_splits, views.student_views)]
-        if not request.labels:
+        if not request.soft_labels:
             taught = [row for row in self.settings.teach.members if not row.weights]
             used = dict.fromkeys(self.teacher_bank(row) for row in taught)
             banks = [(bank, request.labelled_splits, views.teacher_views) for bank in used] + banks
@@ -76,32 +71,28 @@ class Job:
         return "teacher" if row.policy in ("", own) else f"teacher-{row.policy}"
 
     def policy_of(self, bank: str) -> str:
-        """How the views of a bank are made."""
+        """The augmentation policy of a bank."""
         views = self.settings.views
         own = {"student": views.student_policy, "teacher": views.teacher_policy}
         return own.get(bank, bank.removeprefix("teacher-"))
 
-    def step_names(self, stage: str) -> list[str]:
-        """The steps that a stage consists of in this run."""
-        if stage == "prepare":
-            return ["prepare-decode", *(self.run.view_step(*stored) for stored in self.stored_views())]
-        members = range(0 if self.request.labels else len(self.settings.teach.members))
-        each = [f"{stage}-{member:02d}" for member in members] if stage in ("teach", "export") else [stage]
-        more = {"export": ["export-soft-labels"], "distill": ["quantise"]}
-        return [*each, *more.get(stage, [])]
+    @property
+    def taught_members(self) -> int:
+        """Number of members that this run trains or loads; 0 with given soft labels."""
+        return 0 if self.request.soft_labels else len(self.settings.teach.members)
 
     def student_views(self, split: str) -> int:
-        """How many stored views of a split the student's side needs: the clean one only where nothing learns."""
+        """Number of views of a split for the student; the clean one alone for a split that it does not train on."""
         return self.settings.views.student_views if split in self.request.student_splits else 1
 
 
 def save_request(run: RunFolder, request: Request) -> None:
-    """Write the request into its run."""
+    """Write the request into the folder of its run."""
     write_json(run.request, request.model_dump(mode="json"))
 
 
 def load_request(run: RunFolder) -> Request:
-    """Read a run's request. Raises RequestError when there is no such run, or it was written by another version."""
+    """Read the request of a run. Raises RequestError when there is none, or when it is of another version."""
     try:
         return Request.model_validate(tuples(json.loads(run.request.read_bytes())))
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Receipts: the proof that a step finished, and the one rule for when it may be skipped.
+"""Receipts of finished steps, and the one rule for when a step may be skipped.
 
-A receipt holds digests of what the step read, of the settings that it read, an integer version that is raised when the
-step's output changes meaning, and size, mtime and sha256 of what it wrote. The git commit is for the reader only.
+A receipt holds digests of the inputs and settings of the step, an integer version that is raised when the meaning of
+its outputs changes, and size, mtime and sha256 of each output.
 """
 
 import json
@@ -21,23 +21,23 @@ RECORDED = ("size_bytes", "mtime_ns", "sha256")  # of every output
 
 @dataclass(frozen=True)
 class Step:
-    """One unit of work that is skipped, or done and receipted, as a whole."""
+    """One unit of work, done and receipted or skipped as a whole."""
 
-    name: str  # also the receipt's and the lock's file name
+    name: str  # also of its receipt and its lock
     version: int
-    reads: dict[str, str]  # what is read -> its digest
-    settings: dict[str, Any]  # the part of the settings that the step reads, as JSON values
+    reads: dict[str, str]  # input -> its digest
+    settings: dict[str, Any]  # those that the step reads, as JSON values
     writes: tuple[Path, ...]
-    quick: bool = field(default=False)  # large outputs: trust size and mtime, do not hash them again
+    quick: bool = field(default=False)  # trust size and mtime of large outputs, do not hash them again
 
 
 def run_step(
     run: RunFolder, step: Step, work: Callable[[], dict[str, Any] | None], *, full_check: bool = False
 ) -> bool:
-    """Skip the step when its receipt still holds, else do `work` under the step's lock and write the receipt.
+    """Skip the step when its receipt holds, else do `work` under the step's lock and write the receipt.
 
-    `work` may return notes (JSON) to keep in the receipt; a note `earlier_seconds` counts what a resumed step took
-    before. Returns whether work was done.
+    `work` may return notes (JSON) for the receipt; the note `earlier_seconds` is the time of a resumed step before it
+    was interrupted. Returns whether work was done.
     """
     reason = why_not_current(run, step, full_check=full_check)
     if reason is None:
@@ -54,14 +54,14 @@ def run_step(
 
 
 def why_not_current(run: RunFolder, step: Step, *, full_check: bool = False) -> str | None:
-    """None when the receipt holds; else why not, in words ("" when there never was one)."""
+    """None when the receipt holds, else the reason why not ("" when there is no receipt)."""
     try:
         receipt = json.loads(run.receipt(step.name).read_text())
         outputs = {name: {key: found[key] for key in RECORDED} for name, found in receipt["outputs"].items()}
         same = {"version": receipt["version"], "reads": dict(receipt["reads"]), "settings": receipt["settings"]}
     except FileNotFoundError:
         return ""
-    except (ValueError, KeyError, TypeError, AttributeError):  # whatever a hand or a disk made of it
+    except (ValueError, KeyError, TypeError, AttributeError):  # edited by hand, or damaged by the disk
         return "its receipt is damaged"
     if same != _identity(step):
         return _changed(same, step)
@@ -71,13 +71,13 @@ def why_not_current(run: RunFolder, step: Step, *, full_check: bool = False) -> 
 
 
 def read_notes(run: RunFolder, step_name: str) -> dict[str, Any]:
-    """The notes and seconds of a finished step. Raises FileNotFoundError when it never finished."""
+    """Notes and seconds of a finished step. Raises FileNotFoundError when it never finished."""
     receipt = json.loads(run.receipt(step_name).read_text())
     return receipt["notes"] | {"seconds": receipt["seconds"]}
 
 
 def receipt_reads(run: RunFolder, step_name: str) -> dict[str, str]:
-    """What a finished step read, by name; empty when it was never finished."""
+    """Digests of the inputs of a finished step, by name; empty when it never finished."""
     try:
         return dict(json.loads(run.receipt(step_name).read_text())["reads"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -85,14 +85,14 @@ def receipt_reads(run: RunFolder, step_name: str) -> dict[str, str]:
 
 
 def output_digest(run: RunFolder, step_name: str, path: Path) -> str:
-    """sha256 of an output as its receipt recorded it, without reading the file again.
+    """sha256 of an output from the receipt of its step, without reading the file.
 
-    Raises RequestError when that step was never finished: a single stage was asked for too early.
+    Raises RequestError when that step never finished: a single stage was started too early.
     """
     try:
         return json.loads(run.receipt(step_name).read_text())["outputs"][path.name]["sha256"]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        stage = "distill" if step_name == "quantise" else step_name.partition("-")[0]
+        stage = step_name.partition("-")[0]
         raise RequestError(
             f"run {run.name}: {step_name} is not done yet; run ./run.sh {stage} --name {run.name} first"
         ) from None
@@ -128,7 +128,7 @@ def _output_fault(path: Path, outputs: dict[str, Any], quick: bool) -> str:
         return f"{path.name} is missing"
     stat = path.stat()
     if stat.st_size != recorded["size_bytes"]:
-        return f"{path.name} has another size than its receipt says"
+        return f"{path.name} has another size than in its receipt"
     if quick and stat.st_mtime_ns == recorded["mtime_ns"]:
         return ""
     return "" if file_digest(path) == recorded["sha256"] else f"{path.name} is damaged"

@@ -1,32 +1,29 @@
-"""Clean training pictures for a look without learning: BatchNorm's statistics come from them, roundings are weighed."""
+"""Calibration images: clean training images that nothing learns from at that moment.
 
-from typing import TYPE_CHECKING
+BatchNorm is recalibrated on them, GPTQ weighs its roundings by them, patches are whitened by them.
+"""
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from pipeline.data.batches import Normalisation
 from pipeline.runtime.request import Job
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from pipeline.data.batches import Normalisation
-
-LOOK_PIXELS = 1024 * 64 * 64  # in all
-LOOK_BATCH_PIXELS = 128 * 64 * 64
+CALIBRATION_PIXELS = 1024 * 64 * 64  # in all
+BATCH_PIXELS = 128 * 64 * 64
 
 
-def clean_pictures(job: Job, normalisation: "Normalisation", rows_N: "Tensor | None" = None) -> "list[Tensor]":
-    """Normalised training pictures in batches, float [n, 3, H, W] each; evenly chosen, of `rows_N` where it is given.
+def calibration_images(job: Job, normalisation: Normalisation, rows_N: Tensor | None = None) -> list[Tensor]:
+    """Normalised training images in batches, float [n, 3, H, W] each; evenly chosen, of `rows_N` where it is given.
 
-    Every batch goes through all the classes. Memory is bounded whatever the size of a picture.
+    Every batch goes through all the classes. Memory is bounded whatever the size of an image.
     """
-    import torch
-
     images_NHWC = np.load(job.run.clean("training"), mmap_mode="r")
     allowed_N = np.arange(len(images_NHWC)) if rows_N is None else rows_N[rows_N < len(images_NHWC)].numpy()
     pixels = images_NHWC.shape[1] ** 2
-    wanted = min(len(allowed_N), max(1, LOOK_PIXELS // pixels))
+    wanted = min(len(allowed_N), max(1, CALIBRATION_PIXELS // pixels))
     rows = allowed_N[np.linspace(0, len(allowed_N) - 1, wanted).astype(int)]
     normalised = normalisation.apply(torch.from_numpy(images_NHWC[rows]))
-    batches = min(wanted, -(-wanted * pixels // LOOK_BATCH_PIXELS))
+    batches = min(wanted, -(-wanted * pixels // BATCH_PIXELS))
     return [normalised[first::batches] for first in range(batches)]

@@ -19,6 +19,7 @@ from pipeline.contest.source import open_source
 from pipeline.data.views import POLICIES_VERSION, ViewTask, create_image_array, make_view
 from pipeline.runtime.atomic import atomic_file
 from pipeline.runtime.console import progress, say
+from pipeline.runtime.engine import worker_count
 from pipeline.runtime.folder import SPLITS
 from pipeline.runtime.request import Job
 from pipeline.runtime.steps import Step, output_digest, run_step, why_not_current
@@ -29,7 +30,7 @@ FEWEST_IMAGES_FOR_A_POOL = 2_000  # a worker needs seconds to start; a small con
 StoredView = tuple[str, str, int]  # bank, split, number
 
 
-def prepare_views(job: Job) -> None:
+def prepare(job: Job, _: object) -> None:
     """Decode the contest and make every view that this run needs; what is there already is skipped."""
     _decode(job)
     wanted = job.stored_views()
@@ -47,7 +48,7 @@ def _decode(job: Job) -> None:
     step = Step("prepare-decode", 1, {"contest": source.digest()}, job.settings.data.model_dump(), writes, quick=True)
 
     def work() -> None:
-        data = job.settings.data
+        data, workers = job.settings.data, worker_count(job.settings.device.workers)
         contest = read_contest(source, validation_fraction=data.validation_fraction, seed=data.seed)
         if not contest.has_sample:
             say("prepare: no sample_submission.csv in the contest, so the CSV will have the header Id,label")
@@ -56,7 +57,14 @@ def _decode(job: Job) -> None:
                 files = [record.file for record in contest.splits[split]]
                 with atomic_file(job.run.clean(split)) as temporary:
                     images_NHWC = create_image_array(temporary, len(files), data.image_size)
-                    decode_images(source, files, data.image_size, images_NHWC, workers=job.workers, on_done=on_done)
+                    decode_images(
+                        source,
+                        files,
+                        data.image_size,
+                        images_NHWC,
+                        workers=workers,
+                        on_done=on_done,
+                    )
                     images_NHWC.flush()
         _save_facts(job, contest)
 
@@ -95,7 +103,7 @@ def _make(job: Job, stored: StoredView, pool: Executor | None) -> None:
 @contextlib.contextmanager
 def _pool(job: Job, wanted: list[StoredView]) -> Iterator[Executor | None]:
     images = sum(len(np.load(job.run.clean(split), mmap_mode="r")) for _, split, _ in wanted)
-    count = job.workers
+    count = worker_count(job.settings.device.workers)
     if count == 1 or images < FEWEST_IMAGES_FOR_A_POOL:
         yield None
         return

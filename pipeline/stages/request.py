@@ -1,63 +1,67 @@
-"""From the words on the command line to a resolved request: which contest, preset, name, budget."""
+"""From the words on the command line to a resolved request: which contest, preset, name, budget. No torch."""
 
-import argparse
 import re
-import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.contest.source import open_source
-from pipeline.runtime.console import say
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import RunFolder, check_name
 from pipeline.runtime.load_settings import load_settings
 from pipeline.runtime.request import Request, load_request
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import BUDGET_BYTES, Settings
 from pipeline.runtime.steps import receipt_reads
 
 DEMONSTRATION_NAME = "digits"
 
 
-def resolve(arguments: argparse.Namespace, root: Path) -> Request:
+@dataclass(frozen=True)
+class RunArguments:
+    """What a run or a study is asked for on the command line; None where nothing was said."""
+
+    data: Path | None = None
+    preset: str | None = None
+    name: str | None = None
+    budget_bytes: int = BUDGET_BYTES
+    soft_labels: tuple[Path, ...] = ()
+    inductive: bool = False
+    final: bool = False
+    changes: tuple[str, ...] = ()  # key=value, of --set
+    study: str = ""  # empty: a run
+
+
+def resolve(arguments: RunArguments, root: Path, default_preset: Callable[[], str]) -> Request:
     """The request; a used --name without --data goes on with that run's contest and, without --preset, its preset.
 
-    Raises RequestError for a bad name, preset, setting, or a contest or labels file that does not exist.
+    `default_preset` names what this machine can carry; it is asked only after the contest is known to exist. Raises
+    RequestError for a bad name, preset, setting, or a contest or soft labels file that does not exist.
     """
     named = None if arguments.name is None else RunFolder(root, check_name(arguments.name))
     goes_on = _recorded(named) if named and not arguments.data else None
     data = arguments.data or (Path(goes_on.data) if goes_on else data_beside(root))
-    preset = arguments.preset or (goes_on.preset if goes_on else _default_preset(data))
     run = named or RunFolder(root, contest_name(data))
-    recorded = _recorded(run)
-    settings = load_settings(preset, [change for group in arguments.changes for change in group])
-    if data is None:
-        data = _write_digits(run)
-    if not data.exists():
+    if data is not None and not data.exists() and not is_embedded(run, str(data)):
         raise RequestError(f"--data {data} does not exist; expected a contest's folder or zip")
-    if arguments.inductive and settings.distill.focus == "testing":
-        raise RequestError('distill.focus: found "testing", which --inductive bans; expected "unseen"')
-    if recorded:
+    preset = arguments.preset or (goes_on.preset if goes_on else "demo" if data is None else default_preset())
+    settings = load_settings(preset, list(arguments.changes))
+    data = data or embedded_contest(run)
+    if arguments.inductive and settings.distill.final_phase.images == "testing":
+        raise RequestError('distill.final_phase.images: found "testing", which --inductive bans; expected "none"')
+    if recorded := _recorded(run):
         _refuse_another_kind(run, recorded.study, arguments.study)
         _refuse_another_contest(run, Path(recorded.data), data)
     return Request(
         name=run.name,
         data=str(data.resolve()),
         preset=preset,
-        budget_bytes=arguments.budget,
+        budget_bytes=arguments.budget_bytes,
         inductive=arguments.inductive,
         final=arguments.final,
         study=arguments.study,
-        labels=_existing(arguments.labels),
-        settings=_with_absolute_start(settings),
+        soft_labels=_existing(arguments.soft_labels),
+        settings=_with_absolute_path(settings),
     )
-
-
-def _with_absolute_start(settings: Settings) -> Settings:
-    """The settings with a path that means the same file wherever the run is resumed."""
-    distill = settings.distill
-    if not distill.start:
-        return settings
-    start = str(Path(distill.start).resolve())
-    return settings.model_copy(update={"distill": distill.model_copy(update={"start": start})})
 
 
 def budget(text: str) -> int:
@@ -71,6 +75,34 @@ def budget(text: str) -> int:
 def data_beside(root: Path) -> Path | None:
     """The contest that lies beside run.sh, if there is one."""
     return next((path for path in (root / "data", root / "data.zip") if path.exists()), None)
+
+
+def contest_name(data: Path | None) -> str:
+    """The contest's name, made fit for a folder's name."""
+    if data is None:
+        return DEMONSTRATION_NAME
+    resolved = data.resolve()
+    name = resolved.stem if resolved.suffix == ".zip" else resolved.name
+    return check_name(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "run")
+
+
+def embedded_contest(run: RunFolder) -> Path:
+    """Where a run's copy of the embedded digits lies."""
+    return run.folder / DEMONSTRATION_NAME
+
+
+def is_embedded(run: RunFolder, data: str) -> bool:
+    """Whether a run's contest is its copy of the embedded digits."""
+    return data == str(embedded_contest(run).resolve())
+
+
+def _with_absolute_path(settings: Settings) -> Settings:
+    """The settings with a path that means the same file wherever the run is resumed."""
+    distill = settings.distill
+    if not distill.init_from:
+        return settings
+    init_from = str(Path(distill.init_from).resolve())
+    return settings.model_copy(update={"distill": distill.model_copy(update={"init_from": init_from})})
 
 
 def _recorded(run: RunFolder) -> Request | None:
@@ -100,45 +132,8 @@ def _refuse_another_contest(run: RunFolder, recorded: Path, data: Path) -> None:
         raise RequestError(f"run {run.name} is of contest {recorded}; give {data} another --name")
 
 
-def _default_preset(data: Path | None) -> str:
-    """`demo` for the embedded digits, else what this machine can carry."""
-    if data is None:
-        return "demo"
-    from pipeline.runtime.device import cuda_fault
-
-    return "cpu" if cuda_fault() else "gpu"
-
-
-def contest_name(data: Path | None) -> str:
-    """The contest's name, made fit for a folder's name."""
-    if data is None:
-        return DEMONSTRATION_NAME
-    resolved = data.resolve()
-    name = resolved.stem if resolved.suffix == ".zip" else resolved.name
-    return check_name(re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-") or "run")
-
-
-def embedded_contest(run: RunFolder) -> Path:
-    """Where a run's copy of the embedded digits lies."""
-    return run.folder / DEMONSTRATION_NAME
-
-
-def _write_digits(run: RunFolder) -> Path:
-    """Write the embedded contest into the run, once and wholly."""
-    from pipeline.contest.digits import write_digits
-
-    say("no --data and no data/ beside run.sh: using scikit-learn's handwritten digits")
-    folder = embedded_contest(run)
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
-            write_digits(Path(unfinished) / "whole")
-            (Path(unfinished) / "whole").rename(folder)
-    return folder
-
-
-def _existing(files: list[Path] | None) -> tuple[str, ...]:
-    for file in files or []:
+def _existing(files: tuple[Path, ...]) -> tuple[str, ...]:
+    for file in files:
         if not file.is_file():
-            raise RequestError(f"--labels {file}: no such file")
-    return tuple(str(file.resolve()) for file in files or [])
+            raise RequestError(f"--soft-labels {file}: no such file")
+    return tuple(str(file.resolve()) for file in files)

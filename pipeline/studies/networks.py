@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.runtime.request import Job
-from pipeline.studies.points import Point
+from pipeline.studies.cells import Cell
 from pipeline.studies.tables import write_table
 
 BUDGETS = (100_000,)
 CANDIDATES = (
     "auto-squeezed-1",
-    "auto-plain-0",  # the report's, wider
+    "auto-plain-0",  # the reference's, wider
     "auto-residual-1",
     "auto-dense-5",
     "auto-inverted-2",
@@ -25,15 +25,15 @@ CANDIDATES = (
 )
 
 
-def network_points(budgets: Sequence[int], seeds: int) -> list[Point]:
-    """Every candidate at every limit."""
-    points = []
+def network_cells(budgets: Sequence[int], seeds: int) -> list[Cell]:
+    """Every candidate at every budget."""
+    cells = []
     for budget, network, seed in itertools.product(budgets, CANDIDATES, range(seeds)):
         made = {"distill": {"network": network}, "pack": {"precision": "low-bit"}}
-        points.append(Point(f"{network.removeprefix('auto-')}-{budget}", budget, seed, ("low-bit",), made))
-    return points
+        cells.append(Cell(f"{network.removeprefix('auto-')}-{budget}", budget, seed, ("low-bit",), made))
+    return cells
 
 
-def write_networks(study: Job, _: Point, rows: Sequence[dict[str, Any]]) -> None:
-    """Bring the table up to a point that was just trained."""
+def write_networks(study: Job, _: Cell, rows: Sequence[dict[str, Any]]) -> None:
+    """Bring the table up to a cell that was just trained."""
     write_table(study.run.submission / "networks.csv", rows)

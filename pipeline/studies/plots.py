@@ -1,4 +1,4 @@
-"""Pictures of studies, drawn without a screen."""
+"""Images of studies, drawn without a screen."""
 
 import io
 from collections import defaultdict
@@ -6,30 +6,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from pipeline.runtime.atomic import write_bytes
 from pipeline.studies.tables import mean_and_error
 
 
 def plot_frontier(path: Path, rows: Sequence[dict[str, Any]], protocol: str) -> None:
-    """Validation accuracy against bytes on disk (log scale): made students as a line, the report's as points.
+    """Validation accuracy against bytes on disk (log scale): made students as a line, the reference's as cells.
 
     Bars are standard errors over seeds, where there are several.
     """
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        groups[row["point"], row["precision"]].append(row)
-    made = sorted(_place(group) for (point, _), group in groups.items() if point.isdigit())
+        groups[row["cell"], row["precision"]].append(row)
+    made = sorted(_place(group) for (cell, _), group in groups.items() if cell.isdigit())
     if made:
         sizes, accuracies, errors = zip(*made, strict=True)
-        axes.errorbar(sizes, accuracies, errors, marker="o", capsize=3, label="made for the limit, low-bit")
-    for (point, precision), group in groups.items():
-        if not point.isdigit():
+        axes.errorbar(sizes, accuracies, errors, marker="o", capsize=3, label="sized for the budget, low-bit")
+    for (cell, precision), group in groups.items():
+        if not cell.isdigit():
             size, accuracy, error = _place(group)
-            axes.errorbar([size], [accuracy], [error], marker="s", capsize=3, label=f"report's network, {precision}")
+            axes.errorbar([size], [accuracy], [error], marker="s", capsize=3, label=f"reference's network, {precision}")
     axes.set_xscale("log")
     axes.set_xticks(sorted({row["budget_bytes"] for row in rows}), minor=False)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:.0f}")
@@ -38,9 +38,9 @@ def plot_frontier(path: Path, rows: Sequence[dict[str, Any]], protocol: str) -> 
     axes.set_ylabel(f"validation accuracy, % ({protocol})")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=120, metadata={"Software": None})
-    write_bytes(path, picture.getvalue())
+    image = io.BytesIO()
+    figure.savefig(image, dpi=120, metadata={"Software": None})
+    write_bytes(path, image.getvalue())
 
 
 def _place(group: Sequence[dict[str, Any]]) -> tuple[float, float, float]:

@@ -1,1 +1,1 @@
-"""Device, losses, schedule, the one train loop, inference."""
+"""The one train loop: step, optimizers, EMA, losses, schedule; inference, metrics and the ensemble."""

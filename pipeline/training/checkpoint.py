@@ -1,4 +1,4 @@
-"""The half-trained state of one training as named tensors, and back."""
+"""The state of an unfinished training as named tensors, and back."""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ def training_state(parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer
 def restore_training_state(
     tensors: dict[str, Tensor], parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer
 ) -> None:
-    """Put back what training_state gave. Raises KeyError or RuntimeError when it does not fit."""
+    """Restore what training_state returned. Raises KeyError or RuntimeError when it does not fit."""
     for part, network in parts.items():
         prefix = f"{part}."
         network.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
@@ -24,13 +24,13 @@ def restore_training_state(
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = _in_memory_order_of(parameters[int(index)], value)
+            state.setdefault(int(index), {})[key] = _with_memory_format_of(parameters[int(index)], value)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _in_memory_order_of(parameter: Tensor, value: Tensor) -> Tensor:
-    """The value laid out as its parameter: a file is contiguous, filters are channels_last.
+def _with_memory_format_of(parameter: Tensor, value: Tensor) -> Tensor:
+    """The value in the memory format of its parameter: a file is contiguous, filters are channels_last.
 
-    The fused optimizers pair weight and momentum by their place in memory, without a look at strides.
+    The fused optimizers pair weight and momentum by their order in memory and ignore strides.
     """
     return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value

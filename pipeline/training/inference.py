@@ -1,19 +1,16 @@
-"""What a network says of stored images. N images, C classes, H = W = image size."""
+"""Predictions of a network on stored images, and of a packed file. N images, C classes, H = W = image size."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.packed.student_file import PackedStudent
+from models.packed.container import PackedFileError
+from models.packed.student_file import PackedStudent, unpack_student
 from pipeline.data.batches import Normalisation
 from pipeline.runtime.device import Device
 from pipeline.runtime.errors import RequestError
-
-if TYPE_CHECKING:
-    from models.packed.student_file import PackedStudent
 
 IMAGES_PER_BATCH = 512
 
@@ -25,39 +22,39 @@ def predict_log_probs(
     normalisation: Normalisation,
     device: Device,
     *,
-    flip: bool = False,
+    tta_flip: bool = False,
 ) -> np.ndarray:
     """float32 log-probabilities [N, C] of uint8 images, in evaluation mode.
 
-    `flip` averages the probabilities over each picture and its mirror image. Computed in the device's dtype, summed
-    up in float32.
+    `tta_flip` averages the probabilities over each image and its mirror image. Computed in the device's dtype,
+    averaged in float32.
     """
     network.eval()
-    parts = [_of_batch(network, batch, normalisation, device, flip) for batch in _batches(images_NHWC)]
+    parts = [_predict_batch(network, batch, normalisation, device, tta_flip) for batch in _batches(images_NHWC)]
     return torch.cat(parts).numpy()
 
 
 def predict_with_packed(packed: PackedStudent, images_NHWC: np.ndarray) -> np.ndarray:
-    """float32 log-probabilities [N, C] of a packed student, on the CPU in float32: one answer on every machine.
+    """float32 log-probabilities [N, C] of a packed student, on the CPU in float32: the same on every machine.
 
-    Of a picture alone, or of it and its mirror image, as the file says.
+    With flip TTA where the file's header has it.
     """
     normalisation = Normalisation(packed.header.mean, packed.header.std)
     cpu = Device(torch.device("cpu"), torch.float32, "cpu")
-    return predict_log_probs(packed.module, images_NHWC, normalisation, cpu, flip=packed.header.mirrored)
+    return predict_log_probs(packed.module, images_NHWC, normalisation, cpu, tta_flip=packed.header.tta_flip)
 
 
 def _batches(images_NHWC: np.ndarray) -> list[np.ndarray]:
     return [images_NHWC[i : i + IMAGES_PER_BATCH] for i in range(0, len(images_NHWC), IMAGES_PER_BATCH)]
 
 
-def _of_batch(
-    network: nn.Module, batch: np.ndarray, normalisation: Normalisation, device: Device, flip: bool
+def _predict_batch(
+    network: nn.Module, batch: np.ndarray, normalisation: Normalisation, device: Device, tta_flip: bool
 ) -> Tensor:
     images_BCHW = normalisation.apply(torch.from_numpy(np.array(batch)).to(device.where))
-    pictures = [images_BCHW, images_BCHW.flip(3)] if flip else [images_BCHW]
-    answers = [_log_probs(network, picture, device) for picture in pictures]
-    mean = torch.logsumexp(torch.stack(answers), 0) - np.log(len(answers))
+    inputs = [images_BCHW, images_BCHW.flip(3)] if tta_flip else [images_BCHW]
+    log_probs = [_log_probs(network, input_BCHW, device) for input_BCHW in inputs]
+    mean = torch.logsumexp(torch.stack(log_probs), 0) - np.log(len(log_probs))
     return mean.cpu()
 
 
@@ -67,11 +64,8 @@ def _log_probs(network: nn.Module, images_BCHW: Tensor, device: Device) -> Tenso
     return torch.log_softmax(logits_BC.float(), dim=1)
 
 
-def load_packed(path: Path) -> "PackedStudent":
+def load_packed(path: Path) -> PackedStudent:
     """Decode a packed file. Raises RequestError, one line, when it is missing, foreign or damaged."""
-    from models.packed.container import PackedFileError
-    from models.packed.student_file import unpack_student
-
     try:
         return unpack_student(path.read_bytes())
     except (FileNotFoundError, IsADirectoryError):

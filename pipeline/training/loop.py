@@ -17,18 +17,18 @@ from pipeline.data.batches import EpochBatches, TrainingSet, epoch_seed
 from pipeline.runtime.console import say
 from pipeline.runtime.device import Device
 from pipeline.runtime.errors import MachineError
-from pipeline.runtime.settings import TrainingSettings
 from pipeline.runtime.tensor_file import TensorFileError, load_tensors, save_tensors
+from pipeline.runtime.training_settings import TrainingSettings
 from pipeline.training.checkpoint import restore_training_state, training_state
-from pipeline.training.conv_as_matmul import use_matrix_products
-from pipeline.training.cuda_graph import GraphedStep, fastest_step
+from pipeline.training.conv_as_matmul import use_conv_as_matmul
+from pipeline.training.cuda_graph import CudaGraphStep, fastest_step
 from pipeline.training.schedule import learning_rate_at
 from pipeline.training.step import TrainStep
 
 
 @dataclass(frozen=True)
-class EpochReport:
-    """What one epoch did. `network` is the one that would be kept, in evaluation mode."""
+class EpochResult:
+    """The result of one epoch. `network` is the one that would be kept, in evaluation mode."""
 
     network: nn.Module
     epoch: int  # from 1
@@ -39,15 +39,15 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training ends with."""
+    """The result of a training."""
 
     network: nn.Module  # the one to keep, in evaluation mode
-    earlier_seconds: float  # spent by processes before this one, where the training was resumed
+    earlier_seconds: float  # of earlier processes, where the training was resumed
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training: what to call it, where its half-trained state lies, and what it is."""
+    """One training: its name in messages, its settings, its checkpoint and its identity."""
 
     label: str
     settings: TrainingSettings
@@ -62,27 +62,26 @@ def train(
     loss_of: Callable[[Tensor, Batch], Tensor],
     training: Training,
     device: Device,
-    on_epoch: Callable[[EpochReport], None],
+    on_epoch: Callable[[EpochResult], None],
 ) -> Trained:
-    """Train to the last epoch; the network to keep is the moving average, or without one the weights.
+    """Train to the last epoch; the network to keep is the EMA, or without one the weights.
 
-    Resumes at the last epoch saved; on a CPU the result is bit for bit that of a training without interruption, on a
-    GPU up to the order of its sums.
-    Raises MachineError when the loss is not finite; that epoch is not saved.
+    Resumes at the last epoch saved; on a CPU the result is bit for bit that of an uninterrupted training, on a GPU up
+    to the order of sums. Raises MachineError when the loss is not finite; that epoch is not saved.
     """
     network.to(device.where).to(memory_format=torch.channels_last)
     if device.where.type == "cpu" and device.dtype == torch.bfloat16:
-        use_matrix_products(network)
+        use_conv_as_matmul(network)
     loop = _Loop(network, training_set, loss_of, training, device)
     started = saved_at = time.monotonic()
     try:
         for epoch in range(loop.resume(), training.settings.epochs):
-            report = loop.run_epoch(epoch)
+            result = loop.run_epoch(epoch)
             last = epoch + 1 == training.settings.epochs
             if last or time.monotonic() - saved_at >= training.settings.checkpoint_seconds:
                 loop.save(epoch + 1, time.monotonic() - started)
                 saved_at = time.monotonic()
-            on_epoch(report)  # after the save: what it measures can be lost, the epoch not
+            on_epoch(result)  # after the save: its measurements may be lost, the epoch must not
     finally:
         loop.batches.close()
     return Trained(loop.kept, loop.earlier_seconds)
@@ -104,15 +103,15 @@ class _Loop:
         self.batches = EpochBatches(training_set, settings, training.seed, device.where)
         self.total_steps = settings.epochs * self.batches.steps
         self.step = TrainStep(network, loss_of, settings, device)
-        self.runner: TrainStep | GraphedStep | None = None
-        self.shape: torch.Size | None = None  # of the images that the runner was made for
+        self.runner: TrainStep | CudaGraphStep | None = None
+        self.shape: torch.Size | None = None  # of the images of the runner
         self.earlier_seconds = 0.0
 
     @property
     def kept(self) -> nn.Module:
-        return (self.step.average.network if self.step.average else self.step.network).eval()
+        return (self.step.ema.network if self.step.ema else self.step.network).eval()
 
-    def run_epoch(self, epoch: int) -> EpochReport:
+    def run_epoch(self, epoch: int) -> EpochResult:
         """Train one epoch, counted from 0."""
         start, first = time.monotonic(), epoch * self.batches.steps
         torch.manual_seed(epoch_seed(self.training.seed, epoch))  # for dropout
@@ -120,10 +119,10 @@ class _Loop:
         self.step.begin_epoch()
         for step, batch in enumerate(self.batches.epoch(epoch), first):
             self._step(batch, step)
-        counts = self.step.read()  # two numbers: the only times that the epoch waits for the device
+        counts = self.step.read()  # two numbers: the epoch waits for the device only here
         self._refuse_non_finite(counts.first_bad_step, epoch)
         rate = self._rate(first + self.batches.steps - 1)
-        return EpochReport(self.kept, epoch + 1, counts.mean_loss, rate, time.monotonic() - start)
+        return EpochResult(self.kept, epoch + 1, counts.mean_loss, rate, time.monotonic() - start)
 
     def _step(self, batch: Batch, step: int) -> None:
         if self.runner is None or self.shape != batch.images_BCHW.shape:
@@ -167,5 +166,5 @@ class _Loop:
         return facts["epochs_done"]
 
     def _parts(self) -> dict[str, nn.Module]:
-        average = self.step.average
-        return {"network": self.step.network} | ({"average": average.network} if average else {})
+        ema = self.step.ema
+        return {"network": self.step.network} | ({"average": ema.network} if ema else {})

@@ -7,7 +7,7 @@ from pipeline.data.augment import Batch
 
 
 def cross_entropy(logits_NC: Tensor, probs_NC: Tensor) -> Tensor:
-    """Cross-entropy [N] against target probabilities; a row of zeros (no label) costs nothing."""
+    """Cross-entropy [N] against target probabilities; it is 0 for a row of zeros (no label)."""
     return F.cross_entropy(logits_NC.float(), probs_NC, reduction="none")
 
 
@@ -22,12 +22,12 @@ def distillation(logits_NC: Tensor, teacher_probs_NC: Tensor, temperature: float
 
 
 def member_loss(logits_NC: Tensor, batch: Batch) -> Tensor:
-    """What a member minimises: mean cross-entropy against its (smoothed, mixed) labels."""
+    """The loss of a member: mean cross-entropy against its (smoothed, mixed) labels."""
     return cross_entropy(logits_NC, batch.hard_probs_BC).mean()
 
 
 def student_loss(logits_NC: Tensor, batch: Batch, *, alpha: float, temperature: float) -> Tensor:
-    """What the student minimises: alpha soft + (1 - alpha) hard where there is a label, soft alone where there is none.
+    """The loss of the student: alpha soft + (1 - alpha) hard with a label, soft alone without one.
 
     A row's label mass m is 1 with a label, 0 without, and between when such images are mixed; the soft share is then
     1 - (1 - alpha) m, and the hard loss carries m already.

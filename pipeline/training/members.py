@@ -1,4 +1,4 @@
-"""The members of an ensemble: from a row of the preset to a network, and what that network expects of its pictures."""
+"""The members of an ensemble: from a row of the settings to a network, and the normalisation that it expects."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from pipeline.contest.facts import ContestFacts
 from pipeline.data.augment import resized
 from pipeline.data.batches import Normalisation
 from pipeline.runtime.errors import MachineError, RequestError
-from pipeline.runtime.settings import MemberSettings
 from pipeline.runtime.tensor_file import TensorFileError, load_tensors
+from pipeline.runtime.training_settings import MemberSettings
 
 
 def build_member(row: MemberSettings, facts: ContestFacts, image_size: int, *, pretrained: bool) -> nn.Module:
@@ -32,7 +32,7 @@ def build_member(row: MemberSettings, facts: ContestFacts, image_size: int, *, p
 
 
 def member_normalisation(row: MemberSettings, network: nn.Module, facts: ContestFacts) -> Normalisation:
-    """What the member's network expects: its own statistics when its weights are published ones, else the contest's."""
+    """The normalisation of a member: that of its published weights where it started from them, else the contest's."""
     return Normalisation(*(expected_normalisation(network) if row.pretrained else (facts.mean, facts.std)))
 
 
@@ -52,19 +52,19 @@ def supplied_member(row: MemberSettings, facts: ContestFacts, image_size: int) -
 def load_member(
     path: Path, row: MemberSettings, facts: ContestFacts, image_size: int
 ) -> tuple[nn.Module, Normalisation]:
-    """A trained member from its file, as it answers, and what it expects of its pictures."""
+    """A trained member from its file, as it predicts, and its normalisation."""
     network = build_member(row, facts, image_size, pretrained=False)
     network.load_state_dict(load_tensors(path)[0])
-    return answering_member(network, row), member_normalisation(row, network, facts)
+    return inference_member(network, row), member_normalisation(row, network, facts)
 
 
-def answering_member(network: nn.Module, row: MemberSettings) -> nn.Module:
-    """A member as it answers pictures of full size."""
-    return AtSize(network, row.answer_size)
+def inference_member(network: nn.Module, row: MemberSettings) -> nn.Module:
+    """A member as it predicts: it takes images of full size and resizes them to its inference size."""
+    return AtSize(network, row.inference_size)
 
 
 class AtSize(nn.Module):
-    """A network that sees its pictures at `size` x `size` pixels, whatever size they come in; None: as they come."""
+    """A network with its images resized to `size` x `size` pixels first; None: not resized."""
 
     def __init__(self, network: nn.Module, size: int | None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What changes as a training goes on, as pure functions: the learning rate, and when to look at validation."""
+"""Schedules as pure functions: the learning rate of a step, and the epochs after which validation is measured."""
 
 import math
 
@@ -18,5 +18,5 @@ def learning_rate_at(step: int, *, total_steps: int, peak: float, warmup_fractio
 
 
 def validates_after(epoch: int, epochs: int) -> bool:
-    """Whether validation is looked at after this epoch, counted from 1: every fifth, and the last."""
+    """Whether validation is measured after this epoch, counted from 1: every fifth, and the last."""
     return epoch % EPOCHS_BETWEEN_VALIDATIONS == 0 or epoch == epochs

@@ -1,4 +1,4 @@
-"""One optimizer step: forward, loss, backward, update, moving average; what it counts stays on the device.
+"""One training step: forward, loss, backward, update, EMA; its counts stay on the device.
 
 B images of a batch, C classes.
 """
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from pipeline.data.augment import Batch
 from pipeline.runtime.device import Device
-from pipeline.runtime.settings import TrainingSettings
-from pipeline.training.ema import WeightAverage
+from pipeline.runtime.training_settings import TrainingSettings
+from pipeline.training.ema import ExponentialMovingAverage
 from pipeline.training.optimizers import build_optimizer
 
 
 @dataclass(frozen=True)
 class EpochCounts:
-    """What the steps of one epoch add up to."""
+    """Counts of the steps of one epoch."""
 
     mean_loss: float
     first_bad_step: int  # the first whose loss, or after which the weights, were not finite; -1: none
@@ -36,7 +36,7 @@ class TrainStep:
     ) -> None:
         self.network, self.loss_of, self.device = network, loss_of, device
         self.optimizer = build_optimizer(network, settings, device.where)
-        self.average = WeightAverage(network, settings.ema_decay) if settings.ema_decay else None
+        self.ema = ExponentialMovingAverage(network, settings.ema_decay) if settings.ema_decay else None
         self.scaler = torch.amp.GradScaler(device.where.type, enabled=device.dtype == torch.float16)
         self._loss_sum = torch.zeros((), device=device.where)
         self._count, self._bad_step = (torch.zeros((), dtype=torch.int64, device=device.where) for _ in range(2))
@@ -54,17 +54,17 @@ class TrainStep:
         self.work(batch)
 
     def schedule(self, rate: float, step: int) -> None:
-        """Set what changes from step to step; in place on a GPU, where a captured graph reads it."""
+        """Set the learning rate and the EMA's decay; in place on a GPU, where a captured graph reads them."""
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
-        if self.average:
-            self.average.schedule(step)
+        if self.ema:
+            self.ema.schedule(step)
 
     def work(self, batch: Batch) -> None:
-        """Do the arithmetic: tensors in, tensors out, the same kernels each time."""
+        """Do the arithmetic of the step, the part that a CUDA graph captures: the same kernels each time."""
         with self.device.autocast():
             logits_BC = self.network(batch.images_BCHW)
         loss = self.loss_of(logits_BC, batch)
@@ -72,22 +72,22 @@ class TrainStep:
         self.scaler.scale(loss).backward()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        if self.average:
-            self.average.update()
+        if self.ema:
+            self.ema.update()
         self._loss_sum += loss.detach()
         self._bad_step.copy_(torch.where((self._bad_step < 0) & ~torch.isfinite(loss), self._count, self._bad_step))
         self._count += 1
 
     def read(self) -> EpochCounts:
-        """What the epoch's steps add up to; a last update that broke the weights is the last step's fault."""
+        """The epoch's counts; weights that are not finite after the last update count as the last step's fault."""
         finite = torch.stack([parameter.isfinite().all() for parameter in self.network.parameters()]).all()
         broke = (self._bad_step < 0) & ~finite
         bad_step = torch.where(broke, self._count - 1, self._bad_step)
         return EpochCounts(float(self._loss_sum / self._count), int(bad_step))
 
     def state(self) -> list[Tensor]:
-        """Every tensor that a step changes, for putting back what a trial changed."""
-        modules = [self.network] + ([self.average.network] if self.average else [])
+        """Every tensor that a step changes, so that a trial can be undone."""
+        modules = [self.network] + ([self.ema.network] if self.ema else [])
         tensors = [tensor for module in modules for tensor in module.state_dict().values()]
         moments = [value for state in self.optimizer.state.values() for value in state.values()]
         return [*tensors, *(m for m in moments if isinstance(m, Tensor)), self._loss_sum, self._count, self._bad_step]

@@ -1,4 +1,4 @@
-"""What is wrong in a request is told in one line, before any work: data, settings, budgets, names, words, labels."""
+"""What is wrong in a request is answered in one line, before any work: data, settings, budgets, names, words."""
 
 import re
 from collections.abc import Callable
@@ -72,15 +72,18 @@ def test_broken_images_are_counted_and_ten_are_named(refused, tiny_contest):
         ("distill.epoch=3", "preset smoke: unknown setting distill.epoch (did you mean distill.epochs?)"),
         ("distill.epochs=many", "preset smoke: distill.epochs: input should be a valid integer, found 'many'"),
         (
-            "distill.network=report-studnt",
-            "distill.network: unknown network 'report-studnt' (did you mean report-student?)",
+            "distill.network=reference-studnt",
+            "distill.network: unknown network 'reference-studnt' (did you mean reference-student?)",
         ),
-        ("teach.members.0.network=report-cn", "teach.members: unknown network 'report-cn' (did you mean report-cnn?)"),
+        (
+            "teach.members.0.network=reference-cn",
+            "teach.members: unknown network 'reference-cn' (did you mean reference-cnn?)",
+        ),
         ("teach.members.1.network=resnet1", "teach.members: unknown network 'resnet1' (did you mean resnet18?)"),
-        ("teach.members.0.pretrained=true", "teach.members: report-cnn has no published weights"),
+        ("teach.members.0.pretrained=true", "teach.members: reference-cnn has no published weights"),
         ("teach.members.0.weights=gone.st", "teach.members: weights: no such file gone.st"),
         ("teach.members=[]", "preset smoke: teach.members is empty, expected at least one row"),
-        ("teach.members.0.options={widht=8}", "teach.members: report-cnn: "),
+        ("teach.members.0.options={widht=8}", "teach.members: reference-cnn: "),
     ],
 )
 def test_bad_settings(refused, tiny_contest, change: str, message: str):
@@ -105,7 +108,7 @@ def test_a_hopeless_budget_is_refused_before_any_work(refused, tiny_contest, tmp
     argv = ["--preset", "smoke", "--data", tiny_contest()]
     line = refused(*argv, "--budget", "20000")
     match = re.fullmatch(
-        r"--budget 20000: the smallest packed file of report-student takes about (\d+) bytes \(low-bit\), "
+        r"--budget 20000: the smallest packed file of reference-student takes about (\d+) bytes \(low-bit\), "
         r"nothing was trained",
         line,
     )
@@ -119,7 +122,7 @@ def test_a_hopeless_budget_is_refused_before_any_work(refused, tiny_contest, tmp
 
 def test_a_fixed_precision_has_its_own_smallest_size(refused, tiny_contest):
     line = refused("--preset", "smoke", "--data", tiny_contest(), "--set", "pack.precision=fp32")
-    assert line.startswith("--budget 300000: the packed file of report-student takes 4")
+    assert line.startswith("--budget 300000: the packed file of reference-student takes 4")
     assert "(fp32)" in line
 
 
@@ -141,17 +144,23 @@ def test_bad_run_names(refused, tiny_contest, name: str):
     [
         (["--preset", "smok"], "unknown preset 'smok' (did you mean smoke?)"),
         (["--bogus"], "unrecognized arguments: --bogus (./run.sh --help shows what there is)"),
-        (["trane"], "unrecognized arguments: trane (./run.sh --help"),
-        (["run"], "unrecognized arguments: run (./run.sh --help"),
-        (["--inductiv"], "unrecognized arguments: --inductiv "),  # no abbreviations: they break when options are added
+        (["verfy", "x"], "unknown command 'verfy' (did you mean verify?); ./run.sh help lists them all"),
+        (["run"], "unknown command 'run'; ./run.sh help lists them all"),
+        (["help", "trane"], "unknown command 'trane'; ./run.sh help lists them all"),
+        (["--labels", "x"], "unrecognized arguments: --labels x (did you mean --soft-labels?) "),
+        # no abbreviations: they break when options are added
+        (["--inductiv"], "unrecognized arguments: --inductiv (did you mean --inductive?) "),
         (["--set"], "argument --set: expected at least one argument"),
-        (["--labels", "/gone.safetensors"], "--labels /gone.safetensors: no such file"),
+        (["--soft-labels", "/gone.safetensors"], "--soft-labels /gone.safetensors: no such file"),
         (["teach"], "the following arguments are required: --name"),
-        (["verify"], "the following arguments are required: file"),
+        (["verify"], "the following arguments are required: FILE"),
         (["verify", "/gone.bin"], "/gone.bin: no such file"),
         (["verify", "/"], "/: no such file"),
         (["predict", "/gone.bin", "--data", "/", "--out", "/gone.csv"], "/gone.bin: no such file"),
-        (["models", "--jsn"], "unrecognized arguments: --jsn"),
+        (["models", "--jsn"], "unrecognized arguments: --jsn (did you mean --json?) (./run.sh models --help"),
+        (["settings", "distil"], "unknown section 'distil' (did you mean distill?); expected one of data, views, "),
+        (["clean", "--name", "gone"], "--name gone: no such run (looked for "),
+        (["study", "frontiers", "--data", "/"], "unknown study 'frontiers' (did you mean frontier?); expected one of "),
         (["pack", "--name", "x", "--member", "1"], "unrecognized arguments: --member 1"),
     ],
 )
@@ -161,11 +170,11 @@ def test_bad_words(refused, tiny_contest, argv: list[str], message: str):
     assert refused(*more, *argv).startswith(message)
 
 
-def test_labels_that_are_none(refused, smoke_run):
-    picture = next((smoke_run.data / "testing").iterdir())
-    assert refused(*smoke_run.argv, "--labels", picture).startswith(f"{picture}: damaged or not a safetensors file")
+def test_files_that_hold_no_soft_labels(refused, smoke_run):
+    image = next((smoke_run.data / "testing").iterdir())
+    assert refused(*smoke_run.argv, "--soft-labels", image).startswith(f"{image}: damaged or not a safetensors file")
     member = smoke_run.run.member(0)
-    assert refused(*smoke_run.argv, "--labels", member) == f"{member}: a safetensors file, but not of soft labels"
+    assert refused(*smoke_run.argv, "--soft-labels", member) == f"{member}: a safetensors file, but not of soft labels"
 
 
 def test_predict_refuses_what_it_cannot_do(refused, smoke_run, tmp_path: Path):
@@ -185,5 +194,5 @@ def test_predict_refuses_what_it_cannot_do(refused, smoke_run, tmp_path: Path):
 def test_data_beside_run_sh_is_found(refused, tiny_contest, tmp_path: Path):
     tiny_contest("data")
     line = refused("--preset", "smoke", "--budget", "1", root=tmp_path)
-    assert "the smallest packed file of report-student takes about 33" in line
+    assert "the smallest packed file of reference-student takes about 33" in line
     assert not (tmp_path / "runs").exists()

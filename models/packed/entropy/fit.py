@@ -1,6 +1,6 @@
-"""Finds the description of a frequency table with which given codes take the fewest bytes (see `frequency_tables`).
+"""Finds the description of a frequency table with which given codes take the fewest bytes (see `entropy.tables`).
 
-Floats are welcome here: they only choose among descriptions, and every description is exact.
+Floats may be used here: they only choose among descriptions, and every description is exact.
 """
 
 import numpy as np

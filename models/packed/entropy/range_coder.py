@@ -46,7 +46,7 @@ def decode(stream: bytes | memoryview, count: int, frequencies: Frequencies, low
         end = min(start + CHUNK, count)
         try:
             codes[start:end] = decoder.decode(model, end - start) + lowest
-        except AssertionError as error:  # constriction's word for a point beyond the last code's share
+        except AssertionError as error:  # constriction's error for a point beyond the last code's share
             raise PackedFileError(f"no {count} codes give this stream of {len(stream)} bytes") from error
     return codes
 

@@ -17,7 +17,7 @@ from models.packed.byte_reader import ByteReader, PackedFileError
 TOTAL = 4096
 CURVE, HISTOGRAM = 0, 1
 CURVE_PARAMETERS = 3
-CENTRE_ONE = 2**10  # the small float that says: code 0 is as frequent as magnitude 1
+CENTRE_ONE = 2**10  # the small float with which code 0 is as frequent as magnitude 1
 ONE = 2**20  # the units of fall and bend
 FIRST_WEIGHT = 2**24  # of magnitude 1; with it all products below stay within 63 bits
 

@@ -1,40 +1,56 @@
-"""Deliver: what a run is for, in one folder, with a manifest that says how each figure came about.
+"""Deliver: what a run is for, in one folder, with a manifest that tells how each figure came about.
 
-Reads: packed file, CSVs, soft labels, receipts. Writes: submissions/<name>/. Only a file that fits gets here.
+Reads: packed file, CSVs, soft labels, receipts. Writes: submissions/<name>/. Only a file that fits gets here. What
+another submission holds already is not stored twice: the manifest names that submission and the digest.
 """
 
 import json
 import subprocess
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pipeline.contest.facts import load_contest
+from pipeline.data.soft_labels import load_soft_labels, save_soft_labels
 from pipeline.runtime.atomic import file_digest, value_digest, write_bytes, write_json
 from pipeline.runtime.console import say
 from pipeline.runtime.request import Job
 from pipeline.runtime.steps import Step, output_digest, read_notes, receipt_reads, run_step
+from pipeline.stages.shipped import shipped_precision
 from pipeline.stages.student.network import student_network
 
 LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "numpy", "Pillow", "opencv-python-headless")
-STAGES = ("prepare", "teach", "export", "distill", "pack", "predict")
+SHAREABLE = ("soft_labels.safetensors", "teacher_predictions.csv")  # large, and alike for students of the same labels
 DELIVERED_VIEWS = 8  # soft labels of more views stay in the run: the delivered copy is to remain small
 
 
-def deliver_submission(job: Job, precision: str) -> None:
-    """Fill submissions/<name>/ and write its manifest last."""
-    run = job.run
+def deliver(job: Job, stage_seconds: dict[str, float]) -> None:
+    """Fill submissions/<name>/ and write its manifest last; `stage_seconds` are what each stage took."""
+    run, precision = job.run, shipped_precision(job)
     reads = {
         "packed file": output_digest(run, "pack", run.packed(precision)),
-        "measurements": output_digest(run, "pack", run.pack_report),
+        "measurements": output_digest(run, "pack", run.pack_record),
         "predictions": output_digest(run, "predict", run.predictions),
         "teacher predictions": output_digest(run, "predict", run.teacher_predictions),
         "soft labels": output_digest(run, "export-soft-labels", run.soft_labels),
     }
-    settings = job.request.model_dump(mode="json")
-    writes = tuple(run.submission / name for name in (*_sources(job, precision), "manifest.json"))
-    step = Step("deliver", 3, reads, settings, writes)
-    run_step(run, step, lambda: _deliver(job, precision), full_check=job.full_check)
+    own = _sources(job, precision)
+    shared = {name: twin for name in SHAREABLE if (twin := _other_submission(job, name, own[name]))}
+    own = {name: source for name, source in own.items() if name not in shared}
+    settings = job.request.model_dump(mode="json") | {"shared": shared}
+    writes = tuple(run.submission / name for name in (*own, "manifest.json"))
+
+    def work() -> dict[str, Any]:
+        _copy(job, own)
+        for name in shared:
+            (run.submission / name).unlink(missing_ok=True)
+        manifest = _manifest(job, precision, {name: file_digest(run.submission / name) for name in own})
+        write_json(run.submission / "manifest.json", manifest | {"shared": shared, "stage_seconds": stage_seconds})
+        say(f"deliver: {run.submission}")
+        return {}
+
+    run_step(run, Step("deliver", 4, reads, settings, writes), work, full_check=job.full_check)
 
 
 def _sources(job: Job, precision: str) -> dict[str, Path]:
@@ -46,24 +62,24 @@ def _sources(job: Job, precision: str) -> dict[str, Path]:
     }
 
 
-def _deliver(job: Job, precision: str) -> dict[str, Any]:
-    folder = job.run.submission
-    for name, source in _sources(job, precision).items():
+def _other_submission(job: Job, name: str, source: Path) -> dict[str, str] | None:
+    """The submission of another name that holds these very bytes, and their digest; None when there is none."""
+    for twin in sorted(job.run.submission.parent.glob(f"*/{name}")):
+        same_size = twin.parent != job.run.submission and twin.stat().st_size == source.stat().st_size
+        if same_size and file_digest(twin) == file_digest(source):
+            return {"submission": twin.parent.name, "sha256": file_digest(source)}
+    return None
+
+
+def _copy(job: Job, sources: dict[str, Path]) -> None:
+    for name, source in sources.items():
         if name == "soft_labels.safetensors" and job.settings.views.student_views > DELIVERED_VIEWS:
-            _deliver_first_views(job, folder / name)
+            _deliver_first_views(job, job.run.submission / name)
         else:
-            write_bytes(folder / name, source.read_bytes())
-    delivered = {name: file_digest(folder / name) for name in _sources(job, precision)}
-    write_json(folder / "manifest.json", _manifest(job, precision, delivered))
-    say(f"deliver: {folder}")
-    return {}
+            write_bytes(job.run.submission / name, source.read_bytes())
 
 
 def _deliver_first_views(job: Job, path: Path) -> None:
-    from dataclasses import replace
-
-    from pipeline.data.soft_labels import load_soft_labels, save_soft_labels
-
     labels = load_soft_labels(job.run.soft_labels)
     log_probs = {split: value[:DELIVERED_VIEWS] for split, value in labels.log_probs_VNC.items()}
     digests = {split: value[:DELIVERED_VIEWS] for split, value in labels.view_digests.items()}
@@ -72,7 +88,7 @@ def _deliver_first_views(job: Job, path: Path) -> None:
 
 def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, Any]:
     request, packed_bytes = job.request, (job.run.submission / "student.bin").stat().st_size
-    report = json.loads(job.run.pack_report.read_text())
+    packed = json.loads(job.run.pack_record.read_text())
     distilled, predicted = read_notes(job.run, "distill"), read_notes(job.run, "predict")
     testing = predicted["fidelity"]["testing"]
     settings, teacher = _settings(job), _teacher(job)
@@ -81,7 +97,7 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
         "name": request.name,
         "contest": facts.name,
         "protocol": request.protocol,
-        "focus": request.settings.distill.focus,
+        "final_phase": request.settings.distill.final_phase.images,
         "seeds": {
             "student": request.settings.distill.seed,
             "members": [member["seed"] for member in teacher["members"]],
@@ -90,17 +106,16 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
         "packed_bytes": packed_bytes,
         "fits": packed_bytes <= request.budget_bytes,
         "precision": precision,
-        "mirrored": job.settings.mirrored(),  # answers are means over a picture and its mirror image
+        "tta_flip": job.settings.tta_flip(),
         "network": student_network(job).name,
         "parameters": distilled["parameters"],
-        "started_from": distilled.get("started_from", ""),  # digest of an earlier student's file
+        "init_from": distilled.get("init_from", ""),  # digest of the packed file of a warm start
         "sha256": delivered,
-        "accuracy": _accuracy(job, report, precision),
-        "precisions": report["measured"],
+        "accuracy": _accuracy(job, packed, precision),
+        "precisions": packed["measured"],
         "teacher": teacher,
         "agreement": {"split": "testing", "value": testing["agreement"], "images": testing["images"]},
-        "fidelity": predicted["fidelity"],  # to the ensemble, by split; divergence in nats per image
-        "stage_seconds": {stage: _seconds(job, stage) for stage in STAGES},
+        "fidelity": predicted["fidelity"],  # to the ensemble, by split; kl in nats per image
         "device": distilled["device"],
         "versions": {library: _version(library) for library in LIBRARIES},
         "preset": Path(request.preset).name,
@@ -113,17 +128,17 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
 def _settings(job: Job) -> dict[str, Any]:
     """The run's settings; of files their names alone, for whoever has them elsewhere."""
     settings = job.settings.model_dump(mode="json")
-    settings["distill"]["start"] = Path(job.settings.distill.start).name
+    settings["distill"]["init_from"] = Path(job.settings.distill.init_from).name
     for row in settings["teach"]["members"]:
         row["weights"] = Path(row["weights"]).name
     return settings
 
 
-def _accuracy(job: Job, report: dict[str, Any], precision: str) -> list[dict[str, Any]]:
+def _accuracy(job: Job, packed: dict[str, Any], precision: str) -> list[dict[str, Any]]:
     """What is claimed for student.bin; nothing on validation under --final, where it was trained on."""
     if job.request.final:
         return []
-    shipped = next(row for row in report["measured"] if row["precision"] == precision)
+    shipped = next(row for row in packed["measured"] if row["precision"] == precision)
     images = len(load_contest(job.run.contest).ids["validation"])
     return [
         {
@@ -139,19 +154,19 @@ def _accuracy(job: Job, report: dict[str, Any], precision: str) -> list[dict[str
 
 
 def _teacher(job: Job) -> dict[str, Any]:
-    """Validation accuracy of ensemble and members on the clean view; `labels`: the files that they came from.
+    """Validation accuracy of ensemble and members on the clean view; `soft_labels`: given files, if any.
 
-    Members of such files are told by the manifests beside them.
+    The members behind given files are read from the manifests beside them.
     """
     exported = read_notes(job.run, "export-soft-labels")
-    labels = ", ".join(Path(file).name for file in job.request.labels)
-    teacher: dict[str, Any] = {"labels": labels, "ensemble": exported.get("validation_accuracy")}
-    if job.request.labels:
+    given = ", ".join(Path(file).name for file in job.request.soft_labels)
+    teacher: dict[str, Any] = {"soft_labels": given, "ensemble": exported.get("validation_accuracy")}
+    if job.request.soft_labels:
         read = receipt_reads(job.run, "export-soft-labels")
-        teacher["labels_sha256"] = [read[f"labels {i}"] for i in range(len(job.request.labels))]
+        teacher["soft_labels_sha256"] = [read[f"soft labels {i}"] for i in range(len(job.request.soft_labels))]
     if fitted := exported.get("fitted"):
         teacher |= {"fitted": fitted, "chosen_on_it": ["export.weights"]}
-    if job.request.labels:
+    if job.request.soft_labels:
         return teacher | {"members": exported.get("members", [])}
     members = []
     for i, row in enumerate(job.settings.teach.members):
@@ -162,11 +177,6 @@ def _teacher(job: Job) -> dict[str, Any]:
             facts["weights_sha256"] = receipt_reads(job.run, f"teach-{i:02d}")["weights"]
         members.append(facts | {"epochs": row.epochs, "validation_accuracy": accuracy, "seconds": notes["seconds"]})
     return teacher | {"members": members}
-
-
-def _seconds(job: Job, stage: str) -> float:
-    """What the stage's steps took, added up, whenever they were done; on a CPU several members work at once."""
-    return round(sum(read_notes(job.run, name)["seconds"] for name in job.step_names(stage)), 1)
 
 
 def _version(library: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from models.packed.container import PREFIX_BYTES, PackedFileError, is_packed
 from models.packed.ledger import LedgerRow, ledger
+from pipeline.runtime.console import table
 from pipeline.runtime.errors import RequestError
 
 COLUMNS = ("name", "shape", "weights", "bits", "entropy", "coded", "side", "bytes", "share")
@@ -27,9 +28,7 @@ def read_ledger(path: Path) -> list[LedgerRow]:
 
 def ledger_lines(rows: list[LedgerRow]) -> list[str]:
     """The table; the last line is `total: <bytes> bytes`."""
-    table = [COLUMNS, *map(_cells, rows)]
-    widths = [max(len(line[column]) for line in table) for column in range(len(COLUMNS))]
-    return [*(_line(cells, widths) for cells in table), _NOTE, f"total: {_total(rows)} bytes"]
+    return [*table(COLUMNS, list(map(_cells, rows)), left=2), _NOTE, f"total: {_total(rows)} bytes"]
 
 
 def ledger_json(rows: list[LedgerRow]) -> dict[str, Any]:
@@ -53,10 +52,3 @@ def _cells(row: LedgerRow) -> tuple[str, ...]:
         f"{row.size_bytes:,}",
         f"{row.share:.2%}",
     )
-
-
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    """Names and shapes from the left, figures from the right."""
-    texts = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
-    figures = [cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True)]
-    return "  ".join((*texts, *figures))

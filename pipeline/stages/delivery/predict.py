@@ -1,8 +1,8 @@
 """Predict: class predictions for the test images, from the packed file alone.
 
 In a run: reads the packed file, the decoded images and the soft labels, writes predictions.csv and, for comparison, the
-ensemble's teacher_predictions.csv, and measures on every split how nearly both answer alike. As a command of its own:
-reads a packed file and any folder or zip with test images.
+ensemble's teacher_predictions.csv, and measures the student's fidelity to the ensemble on every split. As a command of
+its own: reads a packed file and any folder or zip with test images.
 """
 
 from pathlib import Path
@@ -15,17 +15,20 @@ from pipeline.contest.decode import decode_images
 from pipeline.contest.facts import load_contest
 from pipeline.contest.source import open_source
 from pipeline.contest.submission import write_submission
+from pipeline.data.soft_labels import load_soft_labels
 from pipeline.runtime.console import progress, say
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import SPLITS
 from pipeline.runtime.request import Job
 from pipeline.runtime.steps import Step, output_digest, run_step
-from pipeline.training.inference import load_packed
+from pipeline.stages.shipped import shipped_file
+from pipeline.training.inference import load_packed, predict_with_packed
+from pipeline.training.metrics import fidelity
 
 
-def predict_testing(job: Job, precision: str) -> None:
+def predict(job: Job, _: object) -> None:
     """Write the run's predictions, and the ensemble's beside them."""
-    packed = job.run.packed(precision)
+    packed = shipped_file(job)
     reads = {
         "packed file": output_digest(job.run, "pack", packed),
         "contest": output_digest(job.run, "prepare-decode", job.run.contest),
@@ -51,8 +54,6 @@ def predict_folder(packed_file: Path, data: Path, out: Path, workers: int) -> in
     images_NHWC = np.empty((len(files), size, size, 3), np.uint8)
     with progress("decoding", len(files)) as on_done:
         decode_images(source, files, size, images_NHWC, workers=workers, on_done=on_done)
-    from pipeline.training.inference import predict_with_packed
-
     write_submission(out, submission, predict_with_packed(packed, images_NHWC))
     return len(files)
 
@@ -67,10 +68,6 @@ def _check_out(out: Path) -> None:
 
 
 def _predict_run(job: Job, packed_file: Path) -> dict[str, Any]:
-    from pipeline.data.soft_labels import load_soft_labels
-    from pipeline.training.inference import predict_with_packed
-    from pipeline.training.metrics import fidelity
-
     packed, labels = load_packed(packed_file), load_soft_labels(job.run.soft_labels)
     # with --final nothing is claimed of validation
     splits = [split for split in SPLITS if not (job.request.final and split == "validation")]

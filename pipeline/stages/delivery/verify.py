@@ -3,10 +3,20 @@
 from pathlib import Path
 
 from models.packed.container import PREFIX_BYTES, PackedFileError, check_payloads, is_packed, read_container
+from pipeline.runtime.console import say
 from pipeline.runtime.errors import RequestError
+from pipeline.runtime.request import Job
+from pipeline.stages.shipped import shipped_file
 
 
-def verify_size(path: Path, budget_bytes: int) -> tuple[bool, list[str]]:
+def verify(job: Job, _: object) -> bool:
+    """Say whether the file that a run ships fits its budget."""
+    fits, lines = verify_file(shipped_file(job), job.request.budget_bytes)
+    say(lines[-1])
+    return fits
+
+
+def verify_file(path: Path, budget_bytes: int) -> tuple[bool, list[str]]:
     """Whether the file fits, and the lines to show; the last is `fits: ...` or `over: ...`.
 
     Raises RequestError when there is no such file, or it is a packed file that is damaged: such a file proves nothing.
@@ -33,8 +43,8 @@ def _describe(path: Path) -> str:
         raise RequestError(f"{path}: damaged packed file: {error}") from None
     integers = ", ".join(map(str, header.network.integers))
     protocol = ("inductive" if header.inductive else "transductive") + (", final" if header.final else "")
-    answers = ", answers for mirror images too" if header.mirrored else ""
+    tta = ", flip TTA" if header.tta_flip else ""
     return (
         f"{path.name}: {header.network.family}({integers}), {len(header.classes)} classes, "
-        f"{header.image_size}x{header.image_size} pixels, {len(entries)} tensors, {protocol}{answers}, check-sum right"
+        f"{header.image_size}x{header.image_size} pixels, {len(entries)} tensors, {protocol}{tta}, check-sum right"
     )

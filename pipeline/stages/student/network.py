@@ -1,12 +1,15 @@
-"""Which network a run's student is, named in the settings or made for the budget, and the levels of its layers."""
+"""The network of a run's student, named in the settings or sized for the budget, and the levels of its layers."""
 
 import dataclasses
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from torch import nn
 
 from models.compress.bit_plan import Bits
+from models.packed.header import Header
 from models.packed.size import low_bit_size_bytes, packed_size_bytes, propose_network
+from models.students.build import build_student
 from models.students.families import SCALABLE_FAMILIES, STUDENTS, Network, network_named
 from models.students.layers import parameter_shapes
 from pipeline.contest.facts import load_contest
@@ -14,26 +17,22 @@ from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import nearest
 from pipeline.runtime.request import Job
 from pipeline.runtime.settings import Settings
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from models.packed.header import Header
+from pipeline.runtime.tensor_file import load_tensors
 
 AUTO = re.compile(r"auto(?:-(?P<family>[a-z]+)-(?P<depth>\d{1,2}))?")
 
 
 @dataclass(frozen=True)
 class StudentNetwork:
-    """A student's network; `name` says family and integers where it has no name of its own.
+    """A student's network; `name` is its family and integers where it has no name of its own.
 
-    `made`: for the limit, which its file is to fill.
+    `fits_budget`: it was sized for the budget, which its file is to fill.
     """
 
     name: str
     network: Network
     classes: tuple[str, ...]
-    made: bool = False
+    fits_budget: bool = False
 
 
 def student_network(job: Job) -> StudentNetwork:
@@ -55,7 +54,7 @@ def choose_network(settings: Settings, classes: tuple[str, ...], budget_bytes: i
             raise RequestError(f"distill.network: {error}{near}; ./run.sh models lists them") from None
     if settings.pack.precision not in ("auto", "low-bit"):
         raise RequestError(
-            f"distill.network: {name} is made for low-bit files, pack.precision is {settings.pack.precision}"
+            f"distill.network: {name} is sized for low-bit files, pack.precision is {settings.pack.precision}"
         )
     if automatic["family"] and automatic["family"] not in SCALABLE_FAMILIES:
         raise RequestError(f"distill.network: {name}: expected a family of {', '.join(SCALABLE_FAMILIES)}")
@@ -67,13 +66,13 @@ def choose_network(settings: Settings, classes: tuple[str, ...], budget_bytes: i
     except ValueError as error:
         raise RequestError(f"--budget {budget_bytes}: {error}, nothing was trained") from None
     name = "-".join((network.family, *map(str, network.integers)))
-    return StudentNetwork(name, network, classes, made=True)
+    return StudentNetwork(name, network, classes, fits_budget=True)
 
 
 def wanted_bits(settings: Settings) -> Bits:
     """How finely the settings want the weights to be stored."""
     quantise = settings.quantise
-    return Bits(quantise.bits, quantise.head_bits, quantise.layer_bits, quantise.clip)
+    return Bits(quantise.bits, quantise.head_bits, quantise.layer_bits, quantise.initial_clip_std)
 
 
 def bit_plan(settings: Settings, chosen: StudentNetwork) -> dict[str, int]:
@@ -84,36 +83,30 @@ def bit_plan(settings: Settings, chosen: StudentNetwork) -> dict[str, int]:
         raise RequestError(f"quantise.layer_bits: {error}") from None
 
 
-def expected_bytes(settings: Settings, chosen: StudentNetwork, precision: str, coarser: float = 1.0) -> int:
-    """What the file will take, known beforehand for all precisions but low-bit; steps so many times coarser there."""
+def expected_bytes(settings: Settings, chosen: StudentNetwork, precision: str, step_scale: float = 1.0) -> int:
+    """Size of the file in bytes: exact for all precisions but low-bit, where `step_scale` multiplies the steps."""
     classes, image_size = chosen.classes, settings.data.image_size
     if precision == "low-bit":
         bits = wanted_bits(settings)
-        bits = dataclasses.replace(bits, clip=bits.clip * coarser)
+        bits = dataclasses.replace(bits, initial_clip_std=bits.initial_clip_std * step_scale)
         return low_bit_size_bytes(chosen.network, classes=classes, image_size=image_size, bits=bits)
     return packed_size_bytes(chosen.network, classes=classes, image_size=image_size, precision=precision)
 
 
-def build_float_student(settings: Settings, chosen: StudentNetwork) -> "nn.Module":
+def build_float_student(settings: Settings, chosen: StudentNetwork) -> nn.Module:
     """The network with float weights, freshly initialised."""
-    from models.students.build import build_student
-
     return build_student(chosen.network, classes=len(chosen.classes), image_size=settings.data.image_size)
 
 
-def trained_student(job: Job, chosen: StudentNetwork) -> "nn.Module":
+def trained_student(job: Job, chosen: StudentNetwork) -> nn.Module:
     """The student as it was distilled, float weights."""
-    from pipeline.runtime.tensor_file import load_tensors
-
     student = build_float_student(job.settings, chosen)
     student.load_state_dict(load_tensors(job.run.student)[0])
     return student
 
 
-def packed_header(job: Job, chosen: StudentNetwork) -> "Header":
-    """What the packed file of a run says about its network."""
-    from models.packed.header import Header
-
+def packed_header(job: Job, chosen: StudentNetwork) -> Header:
+    """The header of a run's packed file."""
     facts = load_contest(job.run.contest)
     return Header(
         network=chosen.network,
@@ -123,5 +116,5 @@ def packed_header(job: Job, chosen: StudentNetwork) -> "Header":
         std=facts.std,
         inductive=job.request.inductive,
         final=job.request.final,
-        mirrored=job.settings.mirrored(),
+        tta_flip=job.settings.tta_flip(),
     )

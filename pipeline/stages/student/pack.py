@@ -3,27 +3,36 @@
 Reads: student, quantised student, soft labels (for the fidelity). Writes: packed/<precision>.bin, packed/pack.json.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from models.compress.batchnorm_recalibration import recalibrate_batchnorm
+from models.compress.gptq import gptq_round, second_moments
+from models.compress.lsq import low_bit_weights, prepare_lsq, with_scaled_steps
+from models.packed.container import Header
+from models.packed.ledger import ledger
+from models.packed.precisions import CODEC_NAMES, DEMONSTRATION, PRECISIONS, Codec
+from models.packed.rate_control import fit_limit
+from models.packed.student_file import pack_low_bit, pack_student, unpack_student
 from pipeline.contest.facts import ContestFacts, load_contest
+from pipeline.data.batches import Normalisation
+from pipeline.data.soft_labels import load_soft_labels
 from pipeline.runtime.atomic import write_bytes, write_json
 from pipeline.runtime.console import say
 from pipeline.runtime.request import Job
 from pipeline.runtime.steps import Step, output_digest, run_step
-from pipeline.stages.calibration import clean_pictures
+from pipeline.runtime.tensor_file import load_tensors
+from pipeline.stages.calibration import calibration_images
 from pipeline.stages.student.network import StudentNetwork, bit_plan, packed_header, student_network, trained_student
+from pipeline.training.inference import predict_with_packed
+from pipeline.training.metrics import accuracy, fidelity
 
-if TYPE_CHECKING:
-    from models.packed.container import Header
 
-
-def pack_student(job: Job) -> str:
-    """Write and measure the packed files; return the precision that is shipped.
+def pack(job: Job, _: object) -> None:
+    """Write and measure the packed files, and choose the one to ship.
 
     Always on the CPU and in float32: what is measured is the file, not the machine.
     """
@@ -36,10 +45,9 @@ def pack_student(job: Job) -> str:
         "contest": output_digest(job.run, "prepare-decode", job.run.contest),
     }
     settings |= {"inductive": job.request.inductive, "network": chosen.name}
-    settings |= {"levels": bit_plan(job.settings, chosen), "mirror": job.settings.mirrored()}
-    writes = (job.run.pack_report, *(job.run.packed(precision) for precision in _offered()))
+    settings |= {"levels": bit_plan(job.settings, chosen), "tta_flip": job.settings.tta_flip()}
+    writes = (job.run.pack_record, *(job.run.packed(precision) for precision in _offered()))
     run_step(job.run, Step("pack", 5, reads, settings, writes), lambda: _pack(job, chosen), full_check=job.full_check)
-    return json.loads(job.run.pack_report.read_text())["chosen"]
 
 
 def choose(measured: list[dict[str, Any]], wanted: str, budget_bytes: int) -> str:
@@ -49,8 +57,6 @@ def choose(measured: list[dict[str, Any]], wanted: str, budget_bytes: int) -> st
     the highest fidelity wins. The bare cast is never chosen. When nothing fits, the smallest: the
     gate will say so.
     """
-    from models.packed.precisions import DEMONSTRATION
-
     candidates = [m for m in measured if m["precision"] != DEMONSTRATION] if wanted == "auto" else measured
     candidates = [m for m in candidates if wanted in ("auto", m["precision"])]
     fitting = [m for m in candidates if m["packed_bytes"] <= budget_bytes]
@@ -61,70 +67,52 @@ def choose(measured: list[dict[str, Any]], wanted: str, budget_bytes: int) -> st
 
 def _offered() -> tuple[str, ...]:
     """What is packed and measured, in order of falling fidelity."""
-    from models.packed.precisions import CODEC_NAMES
-
     return tuple(CODEC_NAMES.values())
 
 
 def _pack(job: Job, chosen: StudentNetwork) -> dict[str, Any]:
-    from models.packed.ledger import ledger
 
     facts = load_contest(job.run.contest)
     measured = []
-    for precision, data, coarser in _packed_files(job, chosen, packed_header(job, chosen)):
+    for precision, data, step_scale in _packed_files(job, chosen, packed_header(job, chosen)):
         write_bytes(job.run.packed(precision), data)
-        measured.append(_measure(job, facts, precision) | coarser)
+        measured.append(_measure(job, facts, precision) | step_scale)
         say(_line(measured[-1]))
     shipped = choose(measured, job.settings.pack.precision, job.request.budget_bytes)
     rows = [asdict(row) for row in ledger(job.run.packed(shipped).read_bytes())]
-    write_json(job.run.pack_report, {"chosen": shipped, "measured": measured, "ledger": rows})
+    write_json(job.run.pack_record, {"chosen": shipped, "measured": measured, "ledger": rows})
     say(f"pack: {shipped} is shipped")
     return {}
 
 
-def _packed_files(job: Job, chosen: StudentNetwork, header: "Header") -> Iterator[tuple[str, bytes, dict[str, float]]]:
+def _packed_files(job: Job, chosen: StudentNetwork, header: Header) -> Iterator[tuple[str, bytes, dict[str, float]]]:
     """Name and bytes of every precision: of the float student, then of the low-bit one, made to fit the budget.
 
-    With the latter, how many times coarser its steps are than learned. BatchNorm's statistics are those of clean
-    training pictures, and for the low-bit student those of the network as it is rounded.
+    With the latter, the factor on its learned steps. BatchNorm is recalibrated on clean training images, for the
+    low-bit student in the network as it is rounded.
     """
-    from models.compress.batchnorm_recalibration import renew_norm_statistics
-    from models.compress.gptq import round_with_compensation, second_moments
-    from models.compress.lsq import learn_steps, low_bit_weights, with_coarser_steps
-    from models.packed.precisions import CODEC_NAMES, Codec
-    from models.packed.rate_control import fit_limit
-    from models.packed.student_file import PRECISIONS, pack_low_bit
-    from models.packed.student_file import pack_student as pack_bytes
-    from pipeline.data.batches import Normalisation
-    from pipeline.runtime.tensor_file import load_tensors
-
-    student, pictures = trained_student(job, chosen), clean_pictures(job, Normalisation(header.mean, header.std))
-    quantised = learn_steps(student, bit_plan(job.settings, chosen), job.settings.quantise.clip)
+    student, images = trained_student(job, chosen), calibration_images(job, Normalisation(header.mean, header.std))
+    quantised = prepare_lsq(student, bit_plan(job.settings, chosen), job.settings.quantise.initial_clip_std)
     quantised.load_state_dict(load_tensors(job.run.quantised_student)[0])
-    renew_norm_statistics(student, pictures)
-    yield from ((precision, pack_bytes(student, header, precision), {}) for precision in PRECISIONS)
-    compensated = job.settings.pack.rounding == "compensated"
-    moments = second_moments(low_bit_weights(quantised)[0], pictures) if compensated else {}
+    recalibrate_batchnorm(student, images)
+    yield from ((precision, pack_student(student, header, precision), {}) for precision in PRECISIONS)
+    uses_gptq = job.settings.pack.rounding == "gptq"
+    moments = second_moments(low_bit_weights(quantised)[0], images) if uses_gptq else {}
 
-    def pack(coarser: float) -> bytes:
-        rounded = with_coarser_steps(quantised, coarser)
-        renew_norm_statistics(rounded, pictures)
+    def pack_scaled(step_scale: float) -> bytes:
+        rounded = with_scaled_steps(quantised, step_scale)
+        recalibrate_batchnorm(rounded, images)
         folded, weights = low_bit_weights(rounded)
         if moments:
-            weights = round_with_compensation(folded, weights, moments)
+            weights = gptq_round(folded, weights, moments)
         return pack_low_bit(folded, header, weights)
 
-    fitted = fit_limit(pack, job.request.budget_bytes)
-    yield CODEC_NAMES[Codec.LOW_BIT], fitted.data, {"coarser": fitted.coarser}
+    fitted = fit_limit(pack_scaled, job.request.budget_bytes)
+    yield CODEC_NAMES[Codec.LOW_BIT], fitted.data, {"step_scale": fitted.step_scale}
 
 
 def _measure(job: Job, facts: ContestFacts, precision: str) -> dict[str, Any]:
     """Bytes on disk, and accuracy and fidelity of the file as it decodes; no validation figure under --final."""
-    from models.packed.student_file import unpack_student
-    from pipeline.data.soft_labels import load_soft_labels
-    from pipeline.training.inference import predict_with_packed
-    from pipeline.training.metrics import accuracy, fidelity
-
     path = job.run.packed(precision)
     found: dict[str, Any] = {"precision": precision, "packed_bytes": path.stat().st_size}
     if job.request.final:
@@ -139,6 +127,6 @@ def _measure(job: Job, facts: ContestFacts, precision: str) -> dict[str, Any]:
 def _line(measured: dict[str, Any]) -> str:
     accuracy = measured.get("validation_accuracy")
     shown = "" if accuracy is None else f", validation {accuracy:.2%} (from the decoded file)"
-    if measured.get("coarser", 1.0) != 1.0:
-        shown += f", steps {measured['coarser']:.3f} times as coarse as learned"
+    if measured.get("step_scale", 1.0) != 1.0:
+        shown += f", learned steps times {measured['step_scale']:.3f}"
     return f"pack: {measured['precision']}: {measured['packed_bytes']:,} bytes{shown}"

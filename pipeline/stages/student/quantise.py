@@ -1,15 +1,20 @@
-"""Quantise: the student goes on learning while its weights are rounded to a few levels.
+"""Quantise: the student trains on with low-bit weights (LSQ).
 
-Reads: student, student views, soft labels, labels. Writes: quantised/student.safetensors (float weights and the steps
-that round them), one line per epoch in metrics.jsonl.
+Reads: student, student views, soft labels, labels. Writes: quantised/student.safetensors (float weights and the
+learned step sizes), one line per epoch in metrics.jsonl.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from models.compress.lsq import low_bit_weights, prepare_lsq
+from models.packed.rate_control import fit_initial_clip
+from models.packed.student_file import pack_low_bit
 from pipeline.runtime.atomic import value_digest
 from pipeline.runtime.console import say
+from pipeline.runtime.device import Device
 from pipeline.runtime.request import Job
 from pipeline.runtime.steps import Step, output_digest, run_step
+from pipeline.runtime.tensor_file import save_tensors
 from pipeline.stages.student.network import (
     StudentNetwork,
     bit_plan,
@@ -19,45 +24,42 @@ from pipeline.stages.student.network import (
     trained_student,
 )
 from pipeline.stages.student.training import StudentTraining, student_reads, train_student
-from pipeline.stages.student.warm_start import starts_low_bit
+from pipeline.stages.student.warm_start import init_is_low_bit
 
-if TYPE_CHECKING:
-    from pipeline.runtime.device import Device
-
-ROOMY = 0.97  # of the limit: a file that is expected to be smaller keeps the clip of the settings
+ROOMY = 0.97  # of the budget: a file that is expected to be smaller keeps the clip of the settings
 # What an epoch with rounded weights adds to a file: 3 add 0.8 to 0.9 %, 5 add 1.2 %, on eight students of food11.
-# A student that goes on from a low-bit file: -0.4 to +0.5 % on five, and four more came out above the limit; what
-# exceeds it, coarser steps take off.
+# After a warm start from a low-bit file: -0.4 to +0.5 % on five, and four more came out above the budget; a step_scale
+# above 1 takes off what exceeds it.
 GROWTH, GROWING_EPOCHS = 0.0024, 5
 
 
-def quantise_student(job: Job, device: "Device") -> None:
+def quantise(job: Job, device: Device) -> None:
     """Give the student low-bit weights and train it on, for no epoch at all where the settings say so."""
-    from models.compress.lsq import learn_steps
-    from pipeline.runtime.tensor_file import save_tensors
-
-    chosen, quantise, distill = student_network(job), job.settings.quantise, job.settings.distill
+    chosen, own, distill = student_network(job), job.settings.quantise, job.settings.distill
     plan = bit_plan(job.settings, chosen)
     reads = student_reads(job) | {"student": output_digest(job.run, "distill", job.run.student)}
-    shared = {"alpha": distill.alpha, "temperature": distill.temperature, "seed": distill.seed} | distill.end_game()
-    settings = quantise.shaping() | shared | {"image_size": job.settings.data.image_size, "network": chosen.name}
+    shared = {
+        "alpha": distill.alpha,
+        "temperature": distill.temperature,
+        "seed": distill.seed,
+    } | distill.shaping_final_phase()
+    settings = own.shaping() | shared | {"image_size": job.settings.data.image_size, "network": chosen.name}
     clip = _clip_for_limit(job, chosen)
-    settings |= {"clip": clip}  # that of the settings, unless the limit asks for another
+    settings |= {"initial_clip_std": clip}  # that of the settings, unless the budget asks for another
     step = Step("quantise", 1, reads, settings, (job.run.quantised_student,))
 
     def work() -> dict[str, Any]:
-        network = learn_steps(trained_student(job, chosen), plan, clip)
-        say(f"low-bit student: {quantise.bits} bits, head {quantise.head_bits}, {quantise.epochs} epochs")
+        network = prepare_lsq(trained_student(job, chosen), plan, clip)
+        say(f"low-bit student: {own.bits} bits, head {own.head_bits}, {own.epochs} epochs")
         seconds = 0.0
-        if quantise.epochs:
+        if own.epochs:
             identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
             checkpoint = job.run.checkpoint(job.run.quantised_student)
-            own = StudentTraining(
-                "low-bit student", "quantise", quantise, 1.0, checkpoint, identity
-            )  # they are the end
-            trained = train_student(job, device, network, own)
+            # all of its epochs belong to the final phase
+            training = StudentTraining("low-bit student", "quantise", own, 1.0, checkpoint, identity)
+            trained = train_student(job, device, network, training)
             network, seconds = trained.network, trained.earlier_seconds
-        save_tensors(job.run.quantised_student, network.state_dict(), {"network": chosen.name})
+        save_tensors(job.run.quantised_student, network.state_dict(), {})
         job.run.checkpoint(job.run.quantised_student).unlink(missing_ok=True)
         return {"device": device.description, "earlier_seconds": seconds}
 
@@ -70,20 +72,16 @@ def expected_growth(epochs: int, *, low_bit_before: bool) -> float:
 
 
 def _clip_for_limit(job: Job, chosen: StudentNetwork) -> float:
-    """The clip with which the student's file is expected to end just below the limit, from its weights as they are."""
-    from models.compress.lsq import learn_steps, low_bit_weights
-    from models.packed.rate_control import fit_clip
-    from models.packed.student_file import pack_low_bit
-
+    """The clip with which the student's file is expected to end just below the budget, from its weights as they are."""
     limit_bytes, quantise = job.request.budget_bytes, job.settings.quantise
-    if not chosen.made and expected_bytes(job.settings, chosen, "low-bit") < ROOMY * limit_bytes:
-        return quantise.clip
+    if not chosen.fits_budget and expected_bytes(job.settings, chosen, "low-bit") < ROOMY * limit_bytes:
+        return quantise.initial_clip_std
     plan, header = bit_plan(job.settings, chosen), packed_header(job, chosen)
     student = trained_student(job, chosen)
-    growth = expected_growth(quantise.epochs, low_bit_before=starts_low_bit(job.settings.distill.start))
+    growth = expected_growth(quantise.epochs, low_bit_before=init_is_low_bit(job.settings.distill.init_from))
 
     def size_of(clip: float) -> float:
-        folded, weights = low_bit_weights(learn_steps(student, plan, clip))
+        folded, weights = low_bit_weights(prepare_lsq(student, plan, clip))
         return growth * len(pack_low_bit(folded, header, weights))
 
-    return fit_clip(size_of, quantise.clip, limit_bytes, fill=chosen.made)
+    return fit_initial_clip(size_of, quantise.initial_clip_std, limit_bytes, fill=chosen.fits_budget)

@@ -1,36 +1,37 @@
-"""How a student is trained, with float weights or low-bit ones: views, soft labels, loss, what an epoch reports."""
+"""How a student is trained, with float or low-bit weights: views, soft labels, loss, the metrics of an epoch."""
 
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import nn
 
 from pipeline.contest.facts import ContestFacts, load_contest
+from pipeline.data.batches import FinalPhase, Normalisation, TrainingSet
+from pipeline.data.soft_labels import SoftLabels, load_soft_labels
 from pipeline.runtime.atomic import append_line
 from pipeline.runtime.console import say
+from pipeline.runtime.device import Device
 from pipeline.runtime.request import Job
-from pipeline.runtime.settings import TrainingSettings
 from pipeline.runtime.steps import output_digest, view_digests
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from pipeline.data.batches import EndGame, Normalisation, TrainingSet
-    from pipeline.data.soft_labels import SoftLabels
-    from pipeline.runtime.device import Device
-    from pipeline.training.loop import EpochReport, Trained
+from pipeline.runtime.training_settings import TrainingSettings
+from pipeline.training.inference import predict_log_probs
+from pipeline.training.loop import EpochResult, Trained, Training, train
+from pipeline.training.losses import student_loss
+from pipeline.training.metrics import accuracy, fidelity
+from pipeline.training.schedule import validates_after
 
 
 @dataclass(frozen=True)
 class StudentTraining:
-    """One training of the student: what it is called, how it learns, where its half-trained state lies, what it is."""
+    """One training of the student: label, stage and settings, its checkpoint, the digest of what shapes it."""
 
     label: str
     stage: str  # in the metrics
     settings: TrainingSettings
-    end_game: float  # part of its epochs, where the focus is on test images
+    final_phase: float  # share of its epochs, the last ones, that belong to the final phase
     checkpoint: Path
     identity: str
 
@@ -46,41 +47,32 @@ def student_reads(job: Job) -> dict[str, str]:
     return reads
 
 
-def train_student(job: Job, device: "Device", network: "nn.Module", own: StudentTraining) -> "Trained":
+def train_student(job: Job, device: Device, network: nn.Module, own: StudentTraining) -> Trained:
     """Train a network on the run's views and soft labels; loss, temperature and seed are those of [distill]."""
-    from pipeline.data.batches import Normalisation
-    from pipeline.data.soft_labels import load_soft_labels
-    from pipeline.training.loop import Training, train
-    from pipeline.training.losses import student_loss
-    from pipeline.training.schedule import validates_after
-
     facts, labels = load_contest(job.run.contest), load_soft_labels(job.run.soft_labels)
     distill, normalisation = job.settings.distill, Normalisation(facts.mean, facts.std)
     loss_of = functools.partial(student_loss, alpha=distill.alpha, temperature=distill.temperature)
 
-    def on_epoch(report: "EpochReport") -> None:
-        line = {"stage": own.stage, "epoch": report.epoch, "loss": report.loss}
-        looked_at = validates_after(report.epoch, own.settings.epochs)
-        found = _validate(job, device, report.network, normalisation, facts, labels) if looked_at else {}
-        shares = {name: value for name, value in found.items() if not name.endswith("divergence")}
+    def on_epoch(result: EpochResult) -> None:
+        line = {"stage": own.stage, "epoch": result.epoch, "loss": result.loss}
+        validates = validates_after(result.epoch, own.settings.epochs)
+        found = _validate(job, device, result.network, normalisation, facts, labels) if validates else {}
+        shares = {name: value for name, value in found.items() if not name.endswith("kl")}
         shown = "".join(f", {name.replace('_', ' ')} {value:.2%}" for name, value in shares.items())
         line |= found
-        line |= {"learning_rate": report.learning_rate, "seconds": round(report.seconds, 3)}
+        line |= {"learning_rate": result.learning_rate, "seconds": round(result.seconds, 3)}
         append_line(job.run.metrics, line)
-        of = f"{report.epoch} of {own.settings.epochs}"
-        say(f"{own.label}: epoch {of}, loss {report.loss:.4f}{shown}, {report.seconds:.1f} s")
+        of = f"{result.epoch} of {own.settings.epochs}"
+        say(f"{own.label}: epoch {of}, loss {result.loss:.4f}{shown}, {result.seconds:.1f} s")
 
     training = Training(own.label, own.settings, distill.seed, own.checkpoint, own.identity)
-    training_set = _training_set(job, facts, labels, normalisation, own.end_game)
+    training_set = _training_set(job, facts, labels, normalisation, own.final_phase)
     return train(network, training_set, loss_of, training, device, on_epoch)
 
 
 def _training_set(
-    job: Job, facts: ContestFacts, labels: "SoftLabels", normalisation: "Normalisation", end_game: float
-) -> "TrainingSet":
-    import torch
-
-    from pipeline.data.batches import TrainingSet
+    job: Job, facts: ContestFacts, labels: SoftLabels, normalisation: Normalisation, final_phase: float
+) -> TrainingSet:
 
     splits, count = job.request.student_splits, job.settings.views.student_views
     views = [[job.run.view("student", split, view) for split in splits] for view in range(count)]
@@ -93,36 +85,29 @@ def _training_set(
         len(facts.classes),
         normalisation,
         job.settings.distill.temperature,
-        end_game=_end_game(job, facts, end_game),
+        final_phase=_final_phase(job, facts, final_phase),
     )
 
 
-def _end_game(job: Job, facts: ContestFacts, part: float) -> "EndGame | None":
-    """With the focus on them, the test images have a share of the last epochs: they come last in the set."""
-    import torch
-
-    from pipeline.data.batches import EndGame
-
-    distill = job.settings.distill
-    if distill.focus == "unseen":
+def _final_phase(job: Job, facts: ContestFacts, fraction: float) -> FinalPhase | None:
+    """The final phase of a student for the test images, which come last in the set."""
+    own = job.settings.distill.final_phase
+    if own.images == "none":
         return None
     others = sum(len(facts.ids[split]) for split in job.request.labelled_splits)
     rows_N = torch.arange(others, others + len(facts.ids["testing"]))
-    return EndGame(rows_N, part, distill.focus_share)
+    return FinalPhase(rows_N, fraction, own.test_share)
 
 
 def _validate(
     job: Job,
-    device: "Device",
-    network: "nn.Module",
-    normalisation: "Normalisation",
+    device: Device,
+    network: nn.Module,
+    normalisation: Normalisation,
     facts: ContestFacts,
-    labels: "SoftLabels",
+    labels: SoftLabels,
 ) -> dict[str, float]:
     """Validation accuracy and fidelity to the ensemble there; under --final, fidelity on the test images alone."""
-    from pipeline.training.inference import predict_log_probs
-    from pipeline.training.metrics import accuracy, fidelity
-
     split = "testing" if job.request.final else "validation"
     images_NHWC = np.load(job.run.clean(split), mmap_mode="r")
     log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device)

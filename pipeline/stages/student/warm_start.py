@@ -1,43 +1,42 @@
-"""A student that does not start at random: the packed file of an earlier one, which goes on learning.
+"""Warm start: the student begins with the weights of a packed file instead of random ones.
 
-With better soft labels, another end game or fewer bits it need not be learned anew. The file is checked before anything
-is done. Which images it learned from is not known beyond what its header says: whoever starts from a student of another
-validation split of the same contest claims too much.
+The file is checked before anything is done. Which images it learned from is not known beyond what its header says: a
+start from a student of another validation split of the same contest leaks validation images.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from torch import nn
+
+from models.compress.batchnorm_folding import unfold_batchnorm
 from pipeline.contest.facts import load_contest
-from pipeline.data.soft_labels import classes_told
+from pipeline.data.batches import Normalisation
+from pipeline.data.soft_labels import format_classes
 from pipeline.runtime.atomic import file_digest
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
-from pipeline.stages.calibration import clean_pictures
+from pipeline.stages.calibration import calibration_images
 from pipeline.stages.student.network import StudentNetwork
 from pipeline.training.inference import load_packed
 
-if TYPE_CHECKING:
-    from torch import nn
 
-
-def check_start(job: Job, chosen: StudentNetwork) -> None:
-    """Refuse a `distill.start` that is no packed file, another network, or learned from what is banned here.
+def check_warm_start(job: Job, chosen: StudentNetwork) -> None:
+    """Refuse a `distill.init_from` that is no packed file, another network, or learned from what is banned here.
 
     Its own output would change as soon as it is delivered. Raises RequestError.
     """
-    start = job.settings.distill.start
-    if not start:
+    init_from = job.settings.distill.init_from
+    if not init_from:
         return
-    if fault := _fault(job, chosen, Path(start)):
-        raise RequestError(f"distill.start: {start} {fault}")
+    if fault := _fault(job, chosen, Path(init_from)):
+        raise RequestError(f"distill.init_from: {init_from} {fault}")
 
 
-def _fault(job: Job, chosen: StudentNetwork, start: Path) -> str:
-    if any(start.is_relative_to(folder.resolve()) for folder in (job.run.folder, job.run.submission)):
+def _fault(job: Job, chosen: StudentNetwork, init_from: Path) -> str:
+    if any(init_from.is_relative_to(folder.resolve()) for folder in (job.run.folder, job.run.submission)):
         return f"belongs to run {job.run.name} itself; give the new student another --name"
     try:
-        header = load_packed(start).header
+        header = load_packed(init_from).header
     except RequestError as error:
         return f"cannot be read: {error}"
     size = job.settings.data.image_size
@@ -47,34 +46,31 @@ def _fault(job: Job, chosen: StudentNetwork, start: Path) -> str:
     if header.image_size != size:
         return f"is for {header.image_size} pixels, data.image_size is {size}"
     if header.classes != chosen.classes:
-        return f"has classes {classes_told(header.classes)}, the contest has {classes_told(chosen.classes)}"
+        return f"has classes {format_classes(header.classes)}, the contest has {format_classes(chosen.classes)}"
     if header.final and not job.request.final:
-        return "was made with --final: it knows validation; give --final here too"
+        return "was made with --final: it was trained on validation; give --final here too"
     if job.request.inductive and not header.inductive:
         return "has learned from test images, which --inductive bans"
     return ""
 
 
-def start_reads(job: Job) -> dict[str, str]:
+def warm_start_reads(job: Job) -> dict[str, str]:
     """Digest of the file that the student starts from, if there is one."""
-    start = job.settings.distill.start
-    return {"start": file_digest(Path(start))} if start else {}
+    init_from = job.settings.distill.init_from
+    return {"init_from": file_digest(Path(init_from))} if init_from else {}
 
 
-def starts_low_bit(start: str) -> bool:
-    """Whether `distill.start` is a file whose weights have a few bits each."""
-    return bool(start) and load_packed(Path(start)).precision == "low-bit"
+def init_is_low_bit(init_from: str) -> bool:
+    """Whether `distill.init_from` is a file whose weights have a few bits each."""
+    return bool(init_from) and load_packed(Path(init_from)).precision == "low-bit"
 
 
-def start_from_file(job: Job, network: "nn.Module") -> None:
-    """Give a fresh student the weights of `distill.start`, where there is one.
+def warm_start(job: Job, network: nn.Module) -> None:
+    """Give a fresh student the weights of `distill.init_from`, where there is one.
 
-    What its BatchNorm is given is measured on this contest's pictures, as this contest normalises them.
+    BatchNorm is un-folded: its statistics are measured on this contest's images, as this contest normalises them.
     """
-    from models.compress.batchnorm_folding import unfold_batchnorm
-    from pipeline.data.batches import Normalisation
-
-    if job.settings.distill.start:
+    if job.settings.distill.init_from:
         facts = load_contest(job.run.contest)
-        pictures = clean_pictures(job, Normalisation(facts.mean, facts.std))
-        unfold_batchnorm(network, load_packed(Path(job.settings.distill.start)).module, pictures)
+        images = calibration_images(job, Normalisation(facts.mean, facts.std))
+        unfold_batchnorm(network, load_packed(Path(job.settings.distill.init_from)).module, images)

@@ -4,35 +4,42 @@ Reads: teacher views, labels. Writes: members/<i>/member.safetensors (float32), 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
+from models.compress.batchnorm_recalibration import recalibrate_batchnorm
+from models.teachers.short_resnet import WhitenedPatches
 from pipeline.contest.facts import ContestFacts, load_contest
+from pipeline.data.batches import Normalisation, TrainingSet, size_at
+from pipeline.data.folds import fold_of_images, rows_of_member
 from pipeline.runtime.atomic import append_line, file_digest, value_digest
 from pipeline.runtime.console import say
-from pipeline.runtime.engine import work_on_members
+from pipeline.runtime.device import Device
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
-from pipeline.runtime.settings import MemberSettings
 from pipeline.runtime.steps import Step, output_digest, run_step, view_digests
-from pipeline.stages.calibration import clean_pictures
+from pipeline.runtime.tensor_file import save_tensors
+from pipeline.runtime.training_settings import MemberSettings
+from pipeline.stages.calibration import calibration_images
 from pipeline.stages.teacher.blend import check_enough_images, labels_for_teaching
+from pipeline.stages.teacher.parallel_members import work_on_members
+from pipeline.training.inference import predict_log_probs
+from pipeline.training.loop import EpochResult, Trained, Training, train
+from pipeline.training.losses import member_loss
+from pipeline.training.members import AtSize, build_member, inference_member, member_normalisation, supplied_member
+from pipeline.training.metrics import accuracy
+from pipeline.training.schedule import validates_after
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
-    from pipeline.data.batches import Normalisation, TrainingSet
-    from pipeline.runtime.device import Device
-    from pipeline.training.loop import EpochReport, Trained
-
-
-def teach_members(job: Job, device: "Device", only: int | None = None) -> None:
+def teach(job: Job, device: Device, only: int | None = None) -> None:
     """Train the members, or the one member `only`. Raises RequestError when the ensemble has none, or not that one."""
     members = job.settings.teach.members
-    if job.request.labels:
-        given = " ".join(job.request.labels)
-        raise RequestError(f"run {job.run.name} was given --labels {given}: it has no members to teach")
+    if job.request.soft_labels:
+        given = " ".join(job.request.soft_labels)
+        raise RequestError(f"run {job.run.name} was given --soft-labels {given}: it has no members to teach")
     if not members:
         raise RequestError(f"preset {job.request.preset}: teach.members is empty, expected at least one row")
     if only is not None and not 0 <= only < len(members):
@@ -59,11 +66,7 @@ def member_step(job: Job, member: int) -> Step:
     return Step(f"teach-{member:02d}", 3, reads, settings, (job.run.member(member),))
 
 
-def _teach_member(job: Job, device: "Device", member: int) -> None:
-    import torch
-
-    from pipeline.runtime.tensor_file import save_tensors
-    from pipeline.training.members import build_member, supplied_member
+def _teach_member(job: Job, device: Device, member: int) -> None:
 
     row, step = job.settings.teach.members[member], member_step(job, member)
 
@@ -72,7 +75,7 @@ def _teach_member(job: Job, device: "Device", member: int) -> None:
         torch.manual_seed(row.seed)
         if row.weights:
             network = supplied_member(row, facts, job.settings.data.image_size)
-            save_tensors(job.run.member(member), network.state_dict(), {"network": row.network})
+            save_tensors(job.run.member(member), network.state_dict(), {})
             return {"supplied": True}
         network = build_member(row, facts, job.settings.data.image_size, pretrained=row.pretrained)
         notes = {"network": row.network, "parameters": sum(p.numel() for p in network.parameters())}
@@ -80,83 +83,64 @@ def _teach_member(job: Job, device: "Device", member: int) -> None:
         _whiten_patches(job, member, network, facts)
         identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
         trained = _train(job, device, member, network, facts, identity)
-        _renew_statistics(job, device, member, trained.network, facts)
-        save_tensors(job.run.member(member), trained.network.state_dict(), {"network": row.network})
+        _recalibrate(job, device, member, trained.network, facts)
+        save_tensors(job.run.member(member), trained.network.state_dict(), {})
         job.run.checkpoint(job.run.member(member)).unlink(missing_ok=True)
         return notes | {"device": device.description, "earlier_seconds": trained.earlier_seconds}
 
     run_step(job.run, step, work, full_check=job.full_check)
 
 
-def _train(
-    job: Job, device: "Device", member: int, network: "nn.Module", facts: ContestFacts, identity: str
-) -> "Trained":
-    from pipeline.data.batches import size_at
-    from pipeline.training.loop import Training, train
-    from pipeline.training.losses import member_loss
-    from pipeline.training.members import AtSize, member_normalisation
-    from pipeline.training.schedule import validates_after
+def _train(job: Job, device: Device, member: int, network: nn.Module, facts: ContestFacts, identity: str) -> Trained:
 
     row = job.settings.teach.members[member]
     normalisation = member_normalisation(row, network, facts)
 
-    def on_epoch(report: "EpochReport") -> None:
-        line = {"stage": "teach", "member": member, "epoch": report.epoch, "loss": report.loss}
-        if not job.request.final and validates_after(report.epoch, row.epochs):
-            answering = AtSize(report.network, size_at(report.epoch - 1, epochs=row.epochs, sizes=row.sizes))
-            line["validation_accuracy"] = _validate(job, device, answering, normalisation, facts)
-        line |= {"learning_rate": report.learning_rate, "seconds": round(report.seconds, 3)}
+    def on_epoch(result: EpochResult) -> None:
+        line = {"stage": "teach", "member": member, "epoch": result.epoch, "loss": result.loss}
+        if not job.request.final and validates_after(result.epoch, row.epochs):
+            predicting = AtSize(result.network, size_at(result.epoch - 1, epochs=row.epochs, sizes=row.sizes))
+            line["validation_accuracy"] = _validate(job, device, predicting, normalisation, facts)
+        line |= {"learning_rate": result.learning_rate, "seconds": round(result.seconds, 3)}
         append_line(job.run.metrics, line)
         shown = f", validation {line['validation_accuracy']:.2%}" if "validation_accuracy" in line else ""
-        of = f"{report.epoch} of {row.epochs}"
-        say(f"member {member}: epoch {of}, loss {report.loss:.4f}{shown}, {report.seconds:.1f} s")
+        of = f"{result.epoch} of {row.epochs}"
+        say(f"member {member}: epoch {of}, loss {result.loss:.4f}{shown}, {result.seconds:.1f} s")
 
     training = Training(f"member {member}", row, row.seed, job.run.checkpoint(job.run.member(member)), identity)
     return train(network, _training_set(job, member, facts, normalisation), member_loss, training, device, on_epoch)
 
 
-def _renew_statistics(job: Job, device: "Device", member: int, network: "nn.Module", facts: ContestFacts) -> None:
-    """Measure BatchNorm's statistics on clean pictures as they will be answered: training saw mixed, augmented ones."""
-    from models.compress.batchnorm_recalibration import renew_norm_statistics
-    from pipeline.training.members import answering_member
-
-    answering = answering_member(network, job.settings.teach.members[member])
-    pictures = _pictures_to_look_at(job, member, network, facts)
+def _recalibrate(job: Job, device: Device, member: int, network: nn.Module, facts: ContestFacts) -> None:
+    """Recalibrate BatchNorm on clean images, which the member will predict: training saw mixed, augmented ones."""
+    predicting = inference_member(network, job.settings.teach.members[member])
+    images = _calibration_images(job, member, network, facts)
     with device.autocast():
-        renew_norm_statistics(answering, [batch.to(device.where) for batch in pictures])
+        recalibrate_batchnorm(predicting, [batch.to(device.where) for batch in images])
 
 
-def _whiten_patches(job: Job, member: int, network: "nn.Module", facts: ContestFacts) -> None:
-    """Set the filters of whitened patches, where a network has some, by clean pictures of full size."""
-    from models.teachers.short_resnet import WhitenedPatches
-
+def _whiten_patches(job: Job, member: int, network: nn.Module, facts: ContestFacts) -> None:
+    """Set the filters of whitened patches, where a network has some, by clean images of full size."""
     for module in network.modules():
         if isinstance(module, WhitenedPatches):
-            module.whiten(_pictures_to_look_at(job, member, network, facts))
+            module.whiten(_calibration_images(job, member, network, facts))
 
 
-def _pictures_to_look_at(job: Job, member: int, network: "nn.Module", facts: ContestFacts) -> "list[Tensor]":
-    """Clean pictures of full size in batches, of those that the member learns from, normalised as it expects them."""
-    from pipeline.training.members import member_normalisation
-
+def _calibration_images(job: Job, member: int, network: nn.Module, facts: ContestFacts) -> list[Tensor]:
+    """Clean images of full size in batches, of those that the member learns from, normalised as it expects them."""
     normalisation = member_normalisation(job.settings.teach.members[member], network, facts)
-    return clean_pictures(job, normalisation, _rows(job, member, facts))
+    return calibration_images(job, normalisation, _rows(job, member, facts))
 
 
-def _rows(job: Job, member: int, facts: ContestFacts) -> "Tensor | None":
-    """The labelled images that a member trains on, where folds keep some from it."""
-    from pipeline.data.folds import fold_of_images, rows_of_member
-
+def _rows(job: Job, member: int, facts: ContestFacts) -> Tensor | None:
+    """The rows of the labelled images that a member trains on; None without folds: all of them."""
     folds = job.settings.teach.folds
     if not folds:
         return None
     return rows_of_member(fold_of_images(labels_for_teaching(job, facts), folds, job.settings.data.seed), member, folds)
 
 
-def _training_set(job: Job, member: int, facts: ContestFacts, normalisation: "Normalisation") -> "TrainingSet":
-    import torch
-
-    from pipeline.data.batches import TrainingSet
+def _training_set(job: Job, member: int, facts: ContestFacts, normalisation: Normalisation) -> TrainingSet:
 
     row, splits = job.settings.teach.members[member], job.request.labelled_splits
     bank, count = job.teacher_bank(row), job.settings.views.teacher_views
@@ -165,11 +149,7 @@ def _training_set(job: Job, member: int, facts: ContestFacts, normalisation: "No
     return TrainingSet(views, labels_N, None, len(facts.classes), normalisation, sizes=row.sizes, rows_N=rows_N)
 
 
-def _validate(
-    job: Job, device: "Device", network: "nn.Module", normalisation: "Normalisation", facts: ContestFacts
-) -> float:
-    from pipeline.training.inference import predict_log_probs
-    from pipeline.training.metrics import accuracy
+def _validate(job: Job, device: Device, network: nn.Module, normalisation: Normalisation, facts: ContestFacts) -> float:
 
     images_NHWC = np.load(job.run.clean("validation"), mmap_mode="r")
     log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device)

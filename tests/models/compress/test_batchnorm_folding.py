@@ -1,39 +1,13 @@
-"""Folding changes the numbers that are stored, not what the network computes."""
+"""Folding and un-folding change the stored numbers, not the function of the network."""
 
 import pytest
 import torch
 from torch import nn
 
-from models.compress.batchnorm_folding import fold_batchnorm
+from models.compress.batchnorm_folding import fold_batchnorm, unfold_batchnorm
 from models.students.build import build_student
-from models.students.families import FAMILIES, STUDENTS, Network
-
-
-def small_network(family: str) -> Network:
-    """A network of one of the families that are made for bytes."""
-    return Network(family, (4, 2) if family == "dense" else (4, 2, 12))
-
-
-def trained(name: str, *, seed: int = 0) -> nn.Sequential:
-    """Return a named student with BatchNorm statistics and weights as after training."""
-    return trained_network(STUDENTS[name], seed=seed)
-
-
-def trained_network(network: Network, *, seed: int = 0) -> nn.Sequential:
-    """Return a student with BatchNorm statistics and weights as after training."""
-    torch.manual_seed(seed)
-    student = build_student(network, classes=11, image_size=32)
-    for module in student.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, -1.5, 1.5)
-            nn.init.normal_(module.bias)
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.2, 2.0)
-    return student
-
-
-NETWORKS = [*(STUDENTS[name] for name in ("report-student", "report-plain-cnn", "report-group-large", "studentnet"))]
-NETWORKS += [small_network(family) for family in FAMILIES if family not in {network.family for network in NETWORKS}]
+from models.students.families import STUDENTS
+from tests.models.compress.made_students import NETWORKS, trained, trained_network
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.family)
@@ -45,8 +19,8 @@ def test_eval_output_is_equal(network):
 
 
 def test_names_are_those_of_the_folded_network():
-    folded = fold_batchnorm(trained("report-depthwise"))
-    expected = build_student(STUDENTS["report-depthwise"], classes=11, image_size=32, folded=True)
+    folded = fold_batchnorm(trained("reference-depthwise"))
+    expected = build_student(STUDENTS["reference-depthwise"], classes=11, image_size=32, folded=True)
     assert list(folded.state_dict()) == list(expected.state_dict())
     assert not folded.training
 
@@ -64,8 +38,8 @@ def test_one_channel_by_hand():
     assert folded[0].bias.item() == -1.0  # (1 - 7) * 2 / sqrt(4) + 5
 
 
-def test_the_student_is_left_as_it_was():
-    student = trained("report-student").train()
+def test_folding_does_not_change_the_student():
+    student = trained("reference-student").train()
     before = {key: tensor.clone() for key, tensor in student.state_dict().items()}
     fold_batchnorm(student)
     assert student.training
@@ -73,7 +47,7 @@ def test_the_student_is_left_as_it_was():
 
 
 def test_folding_twice_changes_nothing():
-    once = fold_batchnorm(trained("report-student"))
+    once = fold_batchnorm(trained("reference-student"))
     twice = fold_batchnorm(once)
     assert all(torch.equal(a, b) for a, b in zip(once.parameters(), twice.parameters(), strict=True))
 
@@ -86,3 +60,44 @@ def test_a_norm_without_its_convolution_is_refused():
 def test_other_modules_are_refused():
     with pytest.raises(ValueError, match=r"cannot fold a Linear, expected the nn.Sequential"):
         fold_batchnorm(nn.Linear(2, 2))
+
+
+def images(count: int = 16) -> torch.Tensor:
+    return torch.randn(count, 3, 32, 32, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.family)
+def test_an_unfolded_student_has_the_logits_of_the_folded_one(network):
+    folded = fold_batchnorm(trained_network(network))
+    student = build_student(network, classes=11, image_size=32)
+    unfold_batchnorm(student, folded, images().split(8))
+    assert not student.training
+    with torch.no_grad():
+        expected = folded(images())
+        torch.testing.assert_close(student(images()), expected, atol=2e-4 * float(expected.abs().max()), rtol=1e-3)
+
+
+def test_statistics_of_an_unfolded_student_by_hand():
+    student = nn.Sequential(nn.Conv2d(1, 1, 1), nn.BatchNorm2d(1, eps=0.5))
+    folded = nn.Sequential(nn.Conv2d(1, 1, 1))
+    nn.init.constant_(folded[0].weight, 2.0)
+    nn.init.constant_(folded[0].bias, 1.0)
+    unfold_batchnorm(student, folded, [torch.tensor([0.0, 2.0]).view(2, 1, 1, 1), torch.tensor([1.0]).view(1, 1, 1, 1)])
+    norm = student[1]
+    # doubled and one more: 1, 5 and 3
+    assert (norm.running_mean.item(), norm.bias.item()) == (3.0, 3.0)
+    assert norm.running_var.item() == pytest.approx(8 / 3)
+    assert norm.weight.item() == pytest.approx((8 / 3 + 0.5) ** 0.5)
+
+
+def test_an_unfolded_student_has_equal_logits_in_training_and_eval_mode():
+    """On the images that its statistics were measured on."""
+    network = NETWORKS[0]
+    student = build_student(network, classes=11, image_size=32)
+    unfold_batchnorm(student, fold_batchnorm(trained_network(network)), [images()])
+    with torch.no_grad():
+        expected = student(images())
+        for module in student.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.train()
+        torch.testing.assert_close(student(images()), expected, atol=1e-3 * float(expected.abs().max()), rtol=1e-3)

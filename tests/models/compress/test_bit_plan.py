@@ -1,4 +1,4 @@
-"""Which layer gets how many levels, and what they cost."""
+"""Bit widths of layers, and the bits that a weight takes."""
 
 import math
 
@@ -10,11 +10,11 @@ from models.students.families import STUDENTS
 
 
 def plan(**changes: object) -> dict[str, int]:
-    settings = {"body": "4", "head": "8", "layers": {}, "clip": 3.0} | changes
-    return Bits(**settings).of_layers(STUDENTS["report-student"], 11, 64)
+    settings = {"body": "4", "head": "8", "layers": {}, "initial_clip_std": 3.0} | changes
+    return Bits(**settings).of_layers(STUDENTS["reference-student"], 11, 64)
 
 
-def test_every_layer_with_weights_has_levels_the_head_its_own():
+def test_the_body_and_the_head_have_their_own_levels():
     assert plan() == {**{f"conv{number}": 16 for number in range(1, 8)}, "classifier": 256}
 
 
@@ -23,7 +23,7 @@ def test_single_layers_may_differ():
     assert (found["conv1"], found["conv2"], found["classifier"]) == (64, 3, 32)
 
 
-def test_a_layer_that_is_not_there_is_refused():
+def test_an_unknown_layer_is_refused():
     with pytest.raises(ValueError, match="no layer 'conv9', expected one of conv1, conv2"):
         plan(layers={"conv9": "8"})
 
@@ -35,10 +35,10 @@ def test_bits_of_a_ternary_code_by_hand():
     assert gaussian_bits(3, 1.0) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("levels", "clip"), [(4, 1.0), (8, 2.0), (16, 3.0), (256, 4.0)])
-def test_bits_are_the_entropy_of_rounded_normal_numbers(levels, clip):
+@pytest.mark.parametrize(("levels", "clip_std"), [(4, 1.0), (8, 2.0), (16, 3.0), (256, 4.0)])
+def test_bits_are_the_entropy_of_rounded_normal_numbers(levels, clip_std):
     weights = np.random.default_rng(0).normal(size=400_000)
-    step = clip / ((levels - 1) // 2)
+    step = clip_std / ((levels - 1) // 2)
     codes = np.clip(np.rint(weights / step), -(levels // 2), (levels - 1) // 2)
     shares = np.unique(codes, return_counts=True)[1] / len(codes)
-    assert gaussian_bits(levels, clip) == pytest.approx(-(shares * np.log2(shares)).sum(), abs=0.005)
+    assert gaussian_bits(levels, clip_std) == pytest.approx(-(shares * np.log2(shares)).sum(), abs=0.005)

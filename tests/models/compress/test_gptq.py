@@ -1,15 +1,15 @@
-"""Rounding that makes good its own errors: what it may change, and that a layer's output gains by it."""
+"""GPTQ: it compensates its own rounding errors, and a layer's output is closer to the exact one."""
 
 import numpy as np
 import pytest
 import torch
-from tests.models.compress.test_batchnorm_folding import small_network, trained_network
 from torch import nn
 
 from models.compress.batchnorm_folding import fold_batchnorm
-from models.compress.gptq import round_with_compensation, second_moments
+from models.compress.gptq import gptq_round, second_moments
 from models.compress.low_bit import LowBit, nearest_codes
-from models.compress.lsq import learn_steps, low_bit_weights
+from models.compress.lsq import low_bit_weights, prepare_lsq
+from tests.models.compress.made_students import small_network, trained_network
 
 
 def linear(weights: list[list[float]]) -> nn.Sequential:
@@ -22,21 +22,19 @@ def rounded(network: nn.Sequential, step: float, inputs: torch.Tensor) -> list[l
     weights = network[0].weight.detach().numpy()
     scale = np.full(len(weights), step, np.float16)
     nearest = LowBit(nearest_codes(weights, scale, 16), scale, 16)
-    return round_with_compensation(network, {"0.weight": nearest}, second_moments(network, [inputs]))[
-        "0.weight"
-    ].codes.tolist()
+    return gptq_round(network, {"0.weight": nearest}, second_moments(network, [inputs]))["0.weight"].codes.tolist()
 
 
-def test_inputs_that_have_nothing_in_common_are_rounded_to_the_nearest():
+def test_uncorrelated_inputs_are_rounded_to_the_nearest():
     assert rounded(linear([[0.4, 1.6, -2.6], [0.6, 0.4, 7.9]]), 1.0, torch.eye(3)) == [[0, 2, -3], [1, 0, 7]]
 
 
-def test_an_error_is_made_good_by_the_same_input_again():
+def test_an_error_is_compensated_by_an_equal_input():
     # both inputs are always equal, so only the sum of the weights counts: 0.4 + 0.4 is nearer to 1 than to 0
     assert rounded(linear([[0.4, 0.4]]), 1.0, torch.ones(8, 2)) == [[0, 1]]
 
 
-def test_inputs_that_are_always_zero_do_no_harm():
+def test_inputs_that_are_always_zero_are_rounded_to_the_nearest():
     assert rounded(linear([[0.4, 0.6]]), 1.0, torch.zeros(8, 2)) == [[0, 1]]
 
 
@@ -49,25 +47,25 @@ def test_second_moments_of_a_convolution_by_hand():
 
 
 @pytest.mark.parametrize("family", ["residual", "inverted", "tied"])
-def test_the_networks_answers_change_less_than_by_rounding_to_the_nearest(family):
+def test_gptq_changes_the_logits_less_than_rounding_to_the_nearest(family):
     student = trained_network(small_network(family))
     names = [name for name, module in student.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
     images = torch.randn(64, 3, 32, 32)
     exact = fold_batchnorm(student)
-    folded, nearest = low_bit_weights(learn_steps(student, dict.fromkeys(names, 8), clip=2.5))
-    compensated = round_with_compensation(folded, nearest, second_moments(folded, images.split(16)))
+    folded, nearest = low_bit_weights(prepare_lsq(student, dict.fromkeys(names, 8), initial_clip_std=2.5))
+    gptq = gptq_round(folded, nearest, second_moments(folded, images.split(16)))
     with torch.no_grad():
         expected = exact(images)
-    by_nearest, by_compensation = (
-        (answers(exact, weights, images) - expected).square().mean() for weights in (nearest, compensated)
+    by_nearest, by_gptq = (
+        (logits_with(exact, weights, images) - expected).square().mean() for weights in (nearest, gptq)
     )
-    assert by_compensation < 0.8 * by_nearest
-    for name, tensor in compensated.items():
+    assert by_gptq < 0.8 * by_nearest
+    for name, tensor in gptq.items():
         assert np.array_equal(tensor.scale, nearest[name].scale)
 
 
 @torch.no_grad()
-def answers(network: nn.Module, weights: dict[str, LowBit], images_NCHW: torch.Tensor) -> torch.Tensor:
+def logits_with(network: nn.Module, weights: dict[str, LowBit], images_NCHW: torch.Tensor) -> torch.Tensor:
     for name, tensor in weights.items():
         network.get_parameter(name).copy_(torch.from_numpy(tensor.values()))
     return network(images_NCHW)

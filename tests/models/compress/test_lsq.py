@@ -1,22 +1,22 @@
-"""Training with low-bit weights: rounded in the forward pass, with LSQ's gradients, to what the file holds."""
+"""LSQ: weights rounded in the forward pass, LSQ's gradients, and the codes and scales of the packed file."""
 
 import copy
 
 import pytest
 import torch
-from tests.models.compress.test_batchnorm_folding import small_network, trained_network
 from torch import nn
 
 from models.compress.batchnorm_folding import fold_batchnorm
 from models.compress.lsq import (
     fake_quantise,
-    learn_steps,
     low_bit_weights,
+    prepare_lsq,
     quantised_layers,
-    with_coarser_steps,
+    with_scaled_steps,
 )
 from models.students.build import build_student
 from models.students.families import Network
+from tests.models.compress.made_students import small_network, trained_network
 
 
 def test_rounding_by_hand():
@@ -35,24 +35,24 @@ def test_gradients_by_hand():
     torch.testing.assert_close(log_step.grad, torch.tensor([by_step * 0.5 * 0.6931472 / (3 * 7) ** 0.5]))
 
 
-def test_the_first_step_puts_the_outermost_code_at_the_clip():
+def test_the_first_step_puts_the_outermost_code_at_the_initial_clip():
     conv = nn.Conv2d(1, 1, 1, bias=False)
     nn.init.constant_(conv.weight, 0.7)
-    quantised = learn_steps(nn.Sequential(conv), {"0": 16}, clip=2.0)
+    quantised = prepare_lsq(nn.Sequential(conv), {"0": 16}, initial_clip_std=2.0)
     assert quantised[0].log_step.exp2().item() == pytest.approx(2.0 * 0.7 / 7)
 
 
 def test_a_channel_of_zeros_has_a_step_and_stays_zero():
     conv = nn.Conv2d(1, 2, 1, bias=False)
     nn.init.zeros_(conv.weight)
-    _, weights = low_bit_weights(learn_steps(nn.Sequential(conv), {"0": 3}, clip=2.0))
+    _, weights = low_bit_weights(prepare_lsq(nn.Sequential(conv), {"0": 3}, initial_clip_std=2.0))
     assert weights["0.weight"].codes.tolist() == [[[[0]]], [[[0]]]]
 
 
 def test_a_compiled_network_rounds_too():
     # a public entry of a byte contest trained for days with a rounding that compilation had folded away
     torch.manual_seed(0)
-    student = learn_steps(nn.Sequential(nn.Linear(4, 3)), {"0": 3}, clip=1.0)
+    student = prepare_lsq(nn.Sequential(nn.Linear(4, 3)), {"0": 3}, initial_clip_std=1.0)
     compiled = torch.compile(student, backend="aot_eager")
     images = torch.randn(5, 4)
     torch.testing.assert_close(compiled(images), student(images))
@@ -64,21 +64,21 @@ def test_a_compiled_network_rounds_too():
     assert not torch.allclose(compiled(images), before)
 
 
-def test_the_student_is_left_as_it_was_and_names_are_checked():
+def test_the_student_is_not_changed_and_names_are_checked():
     student = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU())
-    learn_steps(student, {"0": 16}, clip=3.0)
+    prepare_lsq(student, {"0": 16}, initial_clip_std=3.0)
     assert type(student[0]) is nn.Conv2d
     with pytest.raises(ValueError, match="1: ReLU, expected a convolution or a linear layer to quantise"):
-        learn_steps(student, {"1": 16}, clip=3.0)
+        prepare_lsq(student, {"1": 16}, initial_clip_std=3.0)
     with pytest.raises(ValueError, match="none: NoneType, expected a convolution"):
-        learn_steps(student, {"none": 16}, clip=3.0)
+        prepare_lsq(student, {"none": 16}, initial_clip_std=3.0)
 
 
 @pytest.mark.parametrize("family", ["residual", "inverted", "squeezed", "dense", "tied"])
-def test_what_is_packed_computes_what_was_trained(family):
+def test_the_packed_weights_give_the_logits_of_the_trained_network(family):
     student = trained_network(small_network(family))
     layers = [name for name, module in student.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
-    quantised = learn_steps(student, dict.fromkeys(layers, 16), clip=3.0).eval()
+    quantised = prepare_lsq(student, dict.fromkeys(layers, 16), initial_clip_std=3.0).eval()
     folded, weights = low_bit_weights(quantised)
     assert sorted(weights) == sorted(f"{name}.weight" for name in layers)
     with torch.no_grad():
@@ -94,8 +94,8 @@ def test_what_is_packed_computes_what_was_trained(family):
 
 def test_steps_learn_and_are_kept():
     torch.manual_seed(0)
-    network = learn_steps(
-        build_student(Network("residual", (2, 1, 8)), classes=3, image_size=16), {"stem": 4}, clip=2.0
+    network = prepare_lsq(
+        build_student(Network("residual", (2, 1, 8)), classes=3, image_size=16), {"stem": 4}, initial_clip_std=2.0
     )
     before = copy.deepcopy(network.state_dict())
     optimizer = torch.optim.AdamW(network.parameters(), 1e-2)
@@ -108,13 +108,15 @@ def test_steps_learn_and_are_kept():
     assert not torch.equal(network.state_dict()["stem.log_step"], before["stem.log_step"])
 
 
-def test_coarser_steps_scale_every_weight_and_lose_codes():
-    network = learn_steps(trained_network(Network("residual", (4, 1, 16))), {"stage1_1.conv1": 16}, clip=3.0)
+def test_coarser_steps_scale_every_weight_and_use_fewer_codes():
+    network = prepare_lsq(
+        trained_network(Network("residual", (4, 1, 16))), {"stage1_1.conv1": 16}, initial_clip_std=3.0
+    )
     _, learned = low_bit_weights(network)
-    _, coarser = low_bit_weights(with_coarser_steps(network, 2.0))
+    _, coarser = low_bit_weights(with_scaled_steps(network, 2.0))
     assert low_bit_weights(network)[1]["stage1_1.conv1.weight"].scale.tolist() == (
         learned["stage1_1.conv1.weight"].scale.tolist()
-    )  # the network itself keeps its steps
+    )  # the network itself is not changed
     before, after = learned["stage1_1.conv1.weight"], coarser["stage1_1.conv1.weight"]
     assert (after.scale == 2 * before.scale).all()
     assert abs(after.codes).max() <= -(-abs(before.codes).max() // 2) + 1

@@ -1,4 +1,4 @@
-"""8-bit arithmetic: hand-computed values, the error bound, and the cases that have no range."""
+"""Min-max quantisation to 8 bits: values by hand, the error bound, and tensors without a range."""
 
 import numpy as np
 import pytest

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from models.compress.low_bit import LowBit, code_range
+from models.compress.bit_plan import code_range
+from models.compress.low_bit import LowBit
 from models.packed.container import Header
 from models.packed.header import default_classes
 from models.packed.student_file import pack_low_bit

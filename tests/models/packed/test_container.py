@@ -40,7 +40,7 @@ def test_the_format_by_hand():
     assert write_container(header(), ENTRIES) == sealed(PREFIX + HEADER_BYTES + ENTRY_BYTES)
 
 
-@pytest.mark.parametrize(("name", "bit"), [("inductive", 1), ("final", 2), ("mirrored", 8)])
+@pytest.mark.parametrize(("name", "bit"), [("inductive", 1), ("final", 2), ("tta_flip", 8)])
 def test_a_flag_is_a_bit(name, bit):
     flagged = HEADER_BYTES[:5] + bytes([bit]) + HEADER_BYTES[6:]
     assert write_container(header(**{name: True}), ENTRIES) == sealed(PREFIX + flagged + ENTRY_BYTES)
@@ -52,8 +52,8 @@ def test_a_flag_is_a_bit(name, bit):
         {},
         {"inductive": True},
         {"final": True},
-        {"mirrored": True},
-        {"mirrored": True, "final": True, "classes": ("bread", "rice")},
+        {"tta_flip": True},
+        {"tta_flip": True, "final": True, "classes": ("bread", "rice")},
         {"inductive": True, "final": True, "classes": ("bread", "mì", "餃子")},
         {"mean": (0, 0, 0), "std": (255, 255, 255)},
         {"network": Network("plain", (130, 0)), "image_size": 64},
@@ -69,13 +69,13 @@ def test_every_family_is_read():
         assert read_container(write_container(header(network=network), entries))[0].network == network
 
 
-def test_class_names_take_bytes_only_when_they_say_something():
+def test_class_names_take_bytes_only_when_they_are_not_the_default():
     numbered = len(write_container(header(), ENTRIES))
     assert len(write_container(header(classes=("0", "two")), ENTRIES)) == numbered + len(b"\x010\x03two")
     assert len(write_container(header(classes=default_classes(100)), ENTRIES)) == numbered
 
 
-def test_is_packed_looks_at_the_first_bytes():
+def test_is_packed_reads_the_first_bytes():
     assert is_packed(write_container(header(), ENTRIES)[:4])
     assert not any(is_packed(prefix) for prefix in (b"", b"\x89FI", b"PK\x03\x04", b"\x89PNG"))
 

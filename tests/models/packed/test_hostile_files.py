@@ -71,21 +71,21 @@ def peak_bytes() -> int:
 
 
 def test_hostile_files_decode_or_are_refused():
-    unpack_student(low_bit_file())  # what torch and constriction take once is no file's doing
-    before_bytes, slowest, answers, messages = peak_bytes(), 0.0, Counter(), set()
+    unpack_student(low_bit_file())  # memory that torch and constriction allocate once
+    before_bytes, slowest, outcomes, messages = peak_bytes(), 0.0, Counter(), set()
     for data in hostile_files():
         started = time.process_time()
         try:
             packed = unpack_student(data)
         except PackedFileError as error:
             messages.add(str(error))
-            answers["refused"] += 1
+            outcomes["refused"] += 1
         else:
             assert all(parameter.isfinite().all() for parameter in packed.module.parameters())
-            answers[packed.precision] += 1
+            outcomes[packed.precision] += 1
         slowest = max(slowest, time.process_time() - started)
-    assert answers.total() == FILES
-    assert min(answers["refused"], answers["low-bit"], answers["fp16"], answers["uint8"]) >= 50
+    assert outcomes.total() == FILES
+    assert min(outcomes["refused"], outcomes["low-bit"], outcomes["fp16"], outcomes["uint8"]) >= 50
     assert not any("\n" in message for message in messages)
     assert slowest <= 5
     assert peak_bytes() - before_bytes <= LIMIT_BYTES

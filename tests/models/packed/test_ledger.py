@@ -7,8 +7,8 @@ from models.compress.low_bit import LowBit
 from models.packed.container import Entry, Header, PackedFileError, read_container, write_container
 from models.packed.header import default_classes
 from models.packed.ledger import LedgerRow, ledger
-from models.packed.precisions import Codec
-from models.packed.student_file import PRECISIONS, pack_low_bit, pack_student
+from models.packed.precisions import PRECISIONS, Codec
+from models.packed.student_file import pack_low_bit, pack_student
 from models.students.build import build_student
 from models.students.families import STUDENTS, Network
 from tests.models.packed.made_low_bit import HEADER, folded_student, low_bit_file, made_weights
@@ -22,12 +22,12 @@ def packed(network: Network, precision: str, *, classes: tuple[str, ...], image_
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("classes", [default_classes(11), ("bread", "dairy", "餃子")])
 def test_the_rows_add_up_to_the_file(precision, classes):
-    data = packed(STUDENTS["report-group-large"], precision, classes=classes, image_size=32)
+    data = packed(STUDENTS["reference-group-large"], precision, classes=classes, image_size=32)
     assert sum(row.size_bytes for row in ledger(data)) == len(data)
 
 
-def test_rows_of_the_reports_student():
-    rows = ledger(packed(STUDENTS["report-student"], "uint8", classes=default_classes(11), image_size=64))
+def test_rows_of_the_reference_student():
+    rows = ledger(packed(STUDENTS["reference-student"], "uint8", classes=default_classes(11), image_size=64))
     size = 122_443
     assert rows[0] == LedgerRow("header", (), 0, "", 17, 0, 0.0, None, 0, 17, 17 / size)
     weight = LedgerRow("conv1.weight", (16, 3, 3, 3), 432, "uint8", 531, 0, 8.0, None, 432, 1 + 2 + 16 * 6, 531 / size)

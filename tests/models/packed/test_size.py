@@ -1,13 +1,17 @@
 """The predicted size is the size of the real file."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
 
 from models.compress.bit_plan import Bits
-from models.compress.lsq import learn_steps, low_bit_weights
+from models.compress.lsq import low_bit_weights, prepare_lsq
 from models.packed.container import Header
 from models.packed.header import default_classes
+from models.packed.precisions import PRECISIONS
 from models.packed.size import (
     AIM,
     FAMILY,
@@ -17,12 +21,12 @@ from models.packed.size import (
     packed_size_bytes,
     propose_network,
 )
-from models.packed.student_file import PRECISIONS, pack_low_bit, pack_student
+from models.packed.student_file import pack_low_bit, pack_student
 from models.students.build import build_student
 from models.students.families import STUDENTS, Network
 
 
-@pytest.mark.parametrize("name", ["report-student", "report-group-large", "studentnet"])
+@pytest.mark.parametrize("name", ["reference-student", "reference-group-large", "studentnet"])
 def test_predicted_size_is_the_real_size(name):
     student = build_student(STUDENTS[name], classes=11, image_size=64)
     for precision in PRECISIONS:
@@ -41,9 +45,11 @@ def test_predicted_size_with_other_classes_and_image_sizes(name, classes):
     assert packed_size_bytes(STUDENTS[name], classes=classes, image_size=16, precision="uint8") == real
 
 
-def test_a_codec_costs_what_it_says():
+def test_exact_sizes_of_every_precision():
     sizes = [
-        packed_size_bytes(STUDENTS["report-student"], classes=default_classes(11), image_size=64, precision=precision)
+        packed_size_bytes(
+            STUDENTS["reference-student"], classes=default_classes(11), image_size=64, precision=precision
+        )
         for precision in PRECISIONS
     ]
     assert sizes == [481_204, 240_635, 122_443, 120_713, 120_649]
@@ -61,7 +67,7 @@ def low_bit_size(network: Network) -> int:
 
 
 @pytest.mark.parametrize(
-    "network", [STUDENTS["report-student"], Network("residual", (20, 2, 80)), Network("dense", (16, 3))]
+    "network", [STUDENTS["reference-student"], Network("residual", (20, 2, 80)), Network("dense", (16, 3))]
 )
 def test_the_predicted_low_bit_size_is_that_of_normal_weights(network):
     torch.manual_seed(0)
@@ -69,7 +75,7 @@ def test_the_predicted_low_bit_size_is_that_of_normal_weights(network):
     for module in student.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.normal_(module.weight)
-    quantised = learn_steps(student, BITS.of_layers(network, 11, 64), BITS.clip)
+    quantised = prepare_lsq(student, BITS.of_layers(network, 11, 64), BITS.initial_clip_std)
     header = Header(network, 64, default_classes(11), (1, 1, 1), (1, 1, 1))
     folded, weights = low_bit_weights(quantised)
     expected = low_bit_size(network) / TRAINED  # that of normal weights, but for what is not coded
@@ -100,7 +106,7 @@ def test_widths_and_depths_of_limits(limit_bytes, width, depth):
     assert propose(limit_bytes).integers[:2] == (width, depth)
 
 
-def test_the_reports_network_grows_channel_by_channel():
+def test_the_references_network_grows_channel_by_channel():
     width, hidden = propose(100_000, family="plain", depth=0).integers
     assert hidden == 0
     assert low_bit_size(Network("plain", (width, 0))) <= AIM * 100_000 < low_bit_size(Network("plain", (width + 1, 0)))
@@ -128,7 +134,16 @@ def test_described_students():
     described = describe_students()
     assert [entry["name"] for entry in described] == list(STUDENTS)
     assert described[0] == {
-        "name": "report-student",
+        "name": "reference-student",
         "parameters": 120_859,
         "bytes": {"fp32": 481_204, "fp16": 240_635, "uint8": 122_443},
     }
+
+
+def test_sizes_and_headers_need_no_torch():
+    source = (
+        "import sys, models.packed.size, models.packed.container; assert not {'torch', 'numpy'} & set(sys.modules);"
+        "import models.packed.ledger; assert 'torch' not in sys.modules"  # numpy decodes the codes of a low-bit tensor
+    )
+    finished = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr

@@ -1,4 +1,4 @@
-"""A student survives its file: at every precision, within its error, and against every kind of damage."""
+"""A student read from its file: at every precision within its error, and damaged files refused."""
 
 import random
 import zlib
@@ -13,7 +13,8 @@ from models.compress.batchnorm_folding import fold_batchnorm
 from models.compress.bit_plan import LEVELS
 from models.packed.container import Entry, Header, PackedFileError, read_container, write_container
 from models.packed.header import default_classes
-from models.packed.student_file import PRECISIONS, pack_low_bit, pack_student, unpack_student
+from models.packed.precisions import PRECISIONS
+from models.packed.student_file import pack_low_bit, pack_student, unpack_student
 from models.students.build import build_student
 from models.students.families import STUDENTS, Network
 from tests.models.packed.made_low_bit import HEADER, folded_student, low_bit_file, made_weights
@@ -54,7 +55,7 @@ def largest_error_bound(weight: torch.Tensor, precision: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "uint8", "uint8-tensor"])
-@pytest.mark.parametrize("name", ["report-student", "report-group-large", "studentnet"])
+@pytest.mark.parametrize("name", ["reference-student", "reference-group-large", "studentnet"])
 def test_round_trip(name, precision):
     student = trained(STUDENTS[name])
     packed = unpack_student(pack_student(student, header(STUDENTS[name]), precision))
@@ -70,17 +71,17 @@ def test_round_trip(name, precision):
     ("precision", "tolerance"), [("fp32", 1e-5), ("fp16", 1e-2), ("uint8", 0.05), ("uint8-tensor", 0.2)]
 )
 def test_the_decoded_network_computes_the_same(precision, tolerance):
-    student = trained(STUDENTS["report-student"]).eval()
+    student = trained(STUDENTS["reference-student"]).eval()
     images_N3HW = torch.randn(4, 3, 64, 64)
-    packed = unpack_student(pack_student(student, header(STUDENTS["report-student"]), precision))
+    packed = unpack_student(pack_student(student, header(STUDENTS["reference-student"]), precision))
     with torch.no_grad():
         difference = (packed.module(images_N3HW) - student(images_N3HW)).abs().max()
     assert difference <= tolerance
 
 
-def test_the_bare_int8_cast_forgets_the_picture():
-    student = trained(STUDENTS["report-student"])
-    packed = unpack_student(pack_student(student, header(STUDENTS["report-student"]), "int8-cast"))
+def test_the_bare_int8_cast_ignores_the_image():
+    student = trained(STUDENTS["reference-student"])
+    packed = unpack_student(pack_student(student, header(STUDENTS["reference-student"]), "int8-cast"))
     weights = [(key, after) for key, after in packed.module.named_parameters() if after.ndim > 1]
     before = dict(fold_batchnorm(student).named_parameters())
     assert all(torch.equal(after, before[key].trunc()) for key, after in weights)
@@ -96,8 +97,8 @@ def test_the_decoded_module_is_ready_to_predict():
     assert not any(parameter.requires_grad for parameter in module.parameters())
 
 
-def test_fp16_file_of_the_reports_student_fits():
-    data = pack_student(trained(STUDENTS["report-student"]), header(STUDENTS["report-student"]), "fp16")
+def test_fp16_file_of_the_reference_student_fits():
+    data = pack_student(trained(STUDENTS["reference-student"]), header(STUDENTS["reference-student"]), "fp16")
     assert len(data) <= 244_500
 
 
@@ -154,11 +155,11 @@ def test_mixed_codecs_are_named():
 
 
 def test_a_student_of_another_network_is_refused():
-    student = trained(STUDENTS["report-student"])
+    student = trained(STUDENTS["reference-student"])
     with pytest.raises(ValueError, match=r"classifier.weight \(11, 1024\), expected classifier.weight \(7, 1024\)"):
-        pack_student(student, header(STUDENTS["report-student"], classes=7), "fp16")
+        pack_student(student, header(STUDENTS["reference-student"], classes=7), "fp16")
     with pytest.raises(ValueError, match="unknown precision 'fp8'"):
-        pack_student(student, header(STUDENTS["report-student"]), "fp8")
+        pack_student(student, header(STUDENTS["reference-student"]), "fp8")
 
 
 @pytest.mark.parametrize(("value", "message"), [(np.nan, "1 of 18 weights are NaN"), (1e6, "magnitude 1e.06")])

@@ -1,4 +1,4 @@
-"""The ResNet for short trainings: its weights counted by hand, any size of pictures, halvings that leave features."""
+"""The ResNet for short trainings: parameters by hand, images of any size, and at least 4x4 features."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from models.teachers.build import UnknownNetworkError, build_teacher, check_teac
 from models.teachers.short_resnet import ShortResNet, WhitenedPatches
 
 
-def pictures(*shape: int) -> torch.Tensor:
+def images(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
@@ -25,20 +25,20 @@ def test_halvings_leave_four_rows(image_size, rows):
     assert maps.shape == (1, 8, rows, rows)
 
 
-def test_smaller_pictures_than_it_was_made_for():
+def test_images_smaller_than_it_was_built_for():
     network = ShortResNet(3, 64, widths=(4, 8, 8, 8)).eval()
     assert [network(torch.zeros(2, 3, size, size)).shape for size in (32, 48, 64)] == [(2, 3)] * 3
 
 
-def test_a_block_adds_to_what_it_is_given():
+def test_a_block_adds_to_its_input():
     network = ShortResNet(3, 16, widths=(4, 8, 8, 8)).eval()
     block = network.features[1]
-    features = pictures(1, 8, 4, 4)
+    features = images(1, 8, 4, 4)
     assert torch.equal(block(features), features + block.inner(features))
     assert not torch.equal(block(features), features)
 
 
-def test_the_head_hears_the_largest_of_each_map():
+def test_the_head_has_the_maximum_of_each_map():
     network = ShortResNet(2, 16, widths=(4, 8, 8, 8)).eval()
     network.patches = network.features = torch.nn.Identity()
     with torch.no_grad():
@@ -49,12 +49,12 @@ def test_the_head_hears_the_largest_of_each_map():
     assert network(maps).tolist() == [[2.0, 2.0]]  # eight maps of maximum 2, an eighth of their sum
 
 
-def test_whitened_patches_have_equal_variances_and_know_nothing_of_each_other():
+def test_whitened_patches_have_equal_variances_and_are_uncorrelated():
     stem = WhitenedPatches(96)
-    images = pictures(64, 3, 16, 16)
-    images = images + images.roll(1, 3)  # neighbours that resemble each other
-    stem.whiten(images.split(16))
-    found = torch.nn.functional.conv2d(images, stem.weight[:48], stride=2)
+    images_NCHW = images(64, 3, 16, 16)
+    images_NCHW = images_NCHW + images_NCHW.roll(1, 3)  # correlated neighbours
+    stem.whiten(images_NCHW.split(16))
+    found = torch.nn.functional.conv2d(images_NCHW, stem.weight[:48], stride=2)
     covariance = found.transpose(0, 1).flatten(1).cov()
     variances = covariance.diagonal()
     assert float(variances.min()) > 0.9
@@ -63,7 +63,7 @@ def test_whitened_patches_have_equal_variances_and_know_nothing_of_each_other():
 
 
 def test_the_axes_of_largest_variance_come_first_with_both_signs():
-    bright = pictures(64, 1, 1, 1).expand(64, 3, 8, 8) + 0.1 * pictures(64, 3, 8, 8)  # what varies most is brightness
+    bright = images(64, 1, 1, 1).expand(64, 3, 8, 8) + 0.1 * images(64, 3, 8, 8)  # what varies most is brightness
     stem = WhitenedPatches(4)
     stem.whiten([bright])
     first = stem.weight[0]
@@ -76,8 +76,8 @@ def test_the_axes_of_largest_variance_come_first_with_both_signs():
 
 def test_filters_of_patches_are_not_trained_and_their_biases_are():
     network = ShortResNet(2, 16, widths=(4, 8, 8, 8))
-    network.patches.whiten([pictures(8, 3, 16, 16)])
-    network(pictures(8, 3, 16, 16)).square().sum().backward()
+    network.patches.whiten([images(8, 3, 16, 16)])
+    network(images(8, 3, 16, 16)).square().sum().backward()
     assert network.patches.weight.grad is None
     assert float(network.patches.bias.grad.abs().sum()) > 0
 

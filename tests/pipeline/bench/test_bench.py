@@ -96,7 +96,7 @@ def test_the_plain_loop_opens_every_image_of_a_batch(workload: Workload, monkeyp
 def test_flops_by_hand():
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False))
     forward = 2 * 3 * 4 * 9 * 16 * 16
-    assert training_flops(network, 16) == 2 * forward  # the pictures need no gradient: forward and weights alone
+    assert training_flops(network, 16) == 2 * forward  # the images need no gradient: forward and weights alone
 
 
 def test_bench_of_a_contest(settings: Settings, tiny_contest: Callable[..., Path], capsys: pytest.CaptureFixture[str]):

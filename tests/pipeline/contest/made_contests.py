@@ -1,4 +1,4 @@
-"""Contests as their owners write them, made of names alone: reading a contest opens no image."""
+"""Contests made of file names alone: reading a contest opens no image."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +10,8 @@ from pipeline.contest.source import open_source
 from pipeline.runtime.errors import RequestError
 
 CATS_AND_DOGS = [f"train/{name}/{n}.jpg" for name in ("dog", "cat") for n in range(4)]
-SHOTS = ["test/0010.jpg", "test/2.png", "test/NA.jpg"]
-PICTURES = [f"train/{n:03d}.jpg" for n in range(8)]
+TEST_IMAGES = ["test/0010.jpg", "test/2.png", "test/NA.jpg"]
+TRAIN_IMAGES = [f"train/{n:03d}.jpg" for n in range(8)]
 TABLE = "image,label,source\n" + "".join(f"{n:03d},{('cat', 'dog')[n % 2]},web\n" for n in range(8))
 
 

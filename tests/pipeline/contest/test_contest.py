@@ -40,11 +40,10 @@ def refused(path: Path, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_report_layout(tmp_path: Path):
+def test_reference_layout(tmp_path: Path):
     contest = read(make(tmp_path / "soup", TRAINING + VALIDATION + TESTING))
     assert contest.name == "soup"
     assert contest.classes == ("0", "2", "10")
-    assert not contest.validation_made
     assert {name: len(records) for name, records in contest.splits.items()} == {
         "training": 12,
         "validation": 3,
@@ -77,12 +76,11 @@ def test_other_files_are_ignored(tmp_path: Path):
     assert len(read(top).splits["training"]) == 12
 
 
-def test_made_validation_is_stratified_seeded_and_disjoint(tmp_path: Path):
+def test_validation_that_is_split_off_is_stratified_seeded_and_disjoint(tmp_path: Path):
     names = [f"training/{label}_{n}.jpg" for label, count in ((0, 40), (1, 20), (5, 12)) for n in range(count)]
     top = make(tmp_path, names + TESTING)
     contest = read(top)
     training, validation = contest.splits["training"], contest.splits["validation"]
-    assert contest.validation_made
     assert Counter(r.label for r in validation) == {0: 10, 1: 5, 2: 3}
     assert sorted(r.file for r in training + validation) == sorted(names)
     assert read(top) == contest
@@ -90,7 +88,7 @@ def test_made_validation_is_stratified_seeded_and_disjoint(tmp_path: Path):
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.5])
-def test_made_validation_leaves_every_class_in_training(tmp_path: Path, fraction: float):
+def test_splitting_off_validation_leaves_every_class_in_training(tmp_path: Path, fraction: float):
     names = [f"training/{label}_{n}.jpg" for label, count in ((0, 7), (1, 2), (2, 2)) for n in range(count)]
     contest = read(make(tmp_path, names + TESTING), fraction=fraction)
     assert {r.label for r in contest.splits["training"]} == {0, 1, 2}

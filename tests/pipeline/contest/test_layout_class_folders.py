@@ -1,10 +1,10 @@
-"""Layout 2, a folder per class: what is read, and what is wrong."""
+"""Layout 2, one folder per class: what is read and what is refused."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.pipeline.contest.made_contests import CATS_AND_DOGS, SHOTS, labels, make, read, refused
+from tests.pipeline.contest.made_contests import CATS_AND_DOGS, TEST_IMAGES, labels, make, read, refused
 
 
 @pytest.mark.parametrize("training", ["train", "training"])
@@ -14,7 +14,7 @@ def test_folder_per_class(tmp_path: Path, training: str, validation: str, testin
     names = [f"{training}/dog/1.jpg", f"{training}/cat/1.jpg", f"{training}/cat/old/2.jpg"]
     names += [f"{validation}/cat/9.jpg", f"{validation}/dog/9.jpg", f"{testing}/0010.jpg", f"{testing}/2.png"]
     contest = read(make(tmp_path / "pets", names))
-    assert (contest.name, contest.classes, contest.validation_made) == ("pets", ("cat", "dog"), False)
+    assert (contest.name, contest.classes) == ("pets", ("cat", "dog"))
     expected = {f"{training}/cat/1.jpg": "cat", f"{training}/cat/old/2.jpg": "cat", f"{training}/dog/1.jpg": "dog"}
     assert labels(contest, "training") == expected
     assert labels(contest, "validation") == {f"{validation}/cat/9.jpg": "cat", f"{validation}/dog/9.jpg": "dog"}
@@ -24,8 +24,11 @@ def test_folder_per_class(tmp_path: Path, training: str, validation: str, testin
     assert contest.submission.labels == ("cat", "dog")
 
 
-def test_ids_are_those_of_the_contest_wherever_it_lies(tmp_path: Path):
-    plain, nested = make(tmp_path / "a", CATS_AND_DOGS + SHOTS), make(tmp_path / "b" / "c", CATS_AND_DOGS + SHOTS)
+def test_ids_do_not_depend_on_the_place_of_the_contest(tmp_path: Path):
+    plain, nested = (
+        make(tmp_path / "a", CATS_AND_DOGS + TEST_IMAGES),
+        make(tmp_path / "b" / "c", CATS_AND_DOGS + TEST_IMAGES),
+    )
     ids = [record.id for record in read(plain).splits["training"]]
     assert ids[0].startswith("train/")
     assert len(set(ids)) == len(ids)
@@ -34,12 +37,12 @@ def test_ids_are_those_of_the_contest_wherever_it_lies(tmp_path: Path):
 
 def test_class_folders_that_are_numbers_are_in_numeric_order(tmp_path: Path):
     names = [f"train/{label}/{n}.jpg" for label in (10, 9, 0) for n in range(2)]
-    assert read(make(tmp_path, names + SHOTS)).classes == ("0", "9", "10")
+    assert read(make(tmp_path, names + TEST_IMAGES)).classes == ("0", "9", "10")
 
 
 def test_a_class_may_be_called_train(tmp_path: Path):
     names = [f"train/{label}/{n}_1.jpg" for label in ("bus", "car", "train") for n in range(3)]
-    assert read(make(tmp_path, names + SHOTS)).classes == ("bus", "car", "train")
+    assert read(make(tmp_path, names + TEST_IMAGES)).classes == ("bus", "car", "train")
 
 
 def test_class_folders_one_folder_deeper(tmp_path: Path):
@@ -50,15 +53,15 @@ def test_class_folders_one_folder_deeper(tmp_path: Path):
     assert found == {name: name.split("/")[2] for name in names}
 
 
-def test_accents_that_a_mac_writes_apart(tmp_path: Path):
+def test_decomposed_accents_of_a_mac(tmp_path: Path):
     names = [f"train/{label}/{n}.jpg" for label in ("cafe\u0301", "dog") for n in range(3)]
     sample = "id,caf\u00e9,dog\nNA,1,0\n2,1,0\n0010,1,0\n"
-    contest = read(make(tmp_path, names + SHOTS, sample_submission=sample))
+    contest = read(make(tmp_path, names + TEST_IMAGES, sample_submission=sample))
     assert contest.classes == ("caf\u00e9", "dog")
     assert contest.submission.columns == (0, 1)
 
 
-def test_what_unpacking_into_a_folder_of_that_name_makes(tmp_path: Path):
+def test_test_images_unpacked_into_a_folder_of_the_zips_name(tmp_path: Path):
     names = [f"train/{name}" for name in CATS_AND_DOGS]
     contest = read(make(tmp_path, [*names, "test/test/1.jpg", "test/test/2.jpg"]))
     assert contest.classes == ("cat", "dog")
@@ -88,12 +91,12 @@ def test_test_images_in_the_only_folder_of_test(tmp_path: Path):
         (["train/cow/1.jpg"], r"classes with a single training image: 1 \(cow\); expected at least 2 per class"),
     ],
 )
-def test_what_is_wrong_with_class_folders(tmp_path: Path, names: list[str], message: str):
-    refused(make(tmp_path, CATS_AND_DOGS + SHOTS + names), message)
+def test_refused_class_folders(tmp_path: Path, names: list[str], message: str):
+    refused(make(tmp_path, CATS_AND_DOGS + TEST_IMAGES + names), message)
 
 
 def test_one_class_folder(tmp_path: Path):
-    refused(make(tmp_path, ["train/cat/1.jpg", "train/cat/2.jpg", *SHOTS]), "all training images have label cat")
+    refused(make(tmp_path, ["train/cat/1.jpg", "train/cat/2.jpg", *TEST_IMAGES]), "all training images have label cat")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Layout 3, tables as Kaggle has them: what is read, and what is wrong."""
+"""Layout 3, Kaggle's tables: what is read and what is refused."""
 
 from pathlib import Path
 
@@ -6,16 +6,17 @@ import pytest
 
 from pipeline.contest.contest import read_testing
 from pipeline.contest.source import open_source
-from tests.pipeline.contest.made_contests import PICTURES, SHOTS, TABLE, labels, make, read, refused
+from tests.pipeline.contest.made_contests import TABLE, TEST_IMAGES, TRAIN_IMAGES, labels, make, read, refused
 
 
 @pytest.mark.parametrize("name", ["train", "training", "train_labels", "trainLabels"])
 def test_kaggle_tables(tmp_path: Path, name: str):
     sample = "image,label\n2,cat\nNA,cat\n0010,cat\n"
-    contest = read(make(tmp_path / "pets", PICTURES + SHOTS, **{name: TABLE, "sample_submission": sample}))
-    assert (contest.name, contest.classes, contest.validation_made) == ("pets", ("cat", "dog"), True)
+    contest = read(make(tmp_path / "pets", TRAIN_IMAGES + TEST_IMAGES, **{name: TABLE, "sample_submission": sample}))
+    assert (contest.name, contest.classes) == ("pets", ("cat", "dog"))
     found = labels(contest, "training") | labels(contest, "validation")
     assert found == {f"train/{n:03d}.jpg": ("cat", "dog")[n % 2] for n in range(8)}
+    assert len(contest.splits["validation"]) == 2  # split off: a quarter of training
     assert contest.submission.header == ("image", "label")
     assert contest.submission.ids == ("2", "NA", "0010")
     files = [record.file for record in contest.splits["testing"]]
@@ -23,14 +24,14 @@ def test_kaggle_tables(tmp_path: Path, name: str):
 
 
 def test_table_without_a_sample(tmp_path: Path):
-    contest = read(make(tmp_path, PICTURES + SHOTS, train=TABLE))
+    contest = read(make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=TABLE))
     assert (contest.submission.header, contest.submission.ids) == (("Id", "label"), ("0010.jpg", "2.png", "NA.jpg"))
 
 
 def test_table_and_old_sample_name(tmp_path: Path):
-    sample = "picture,label\nNA.jpg,x\n0010.jpg,x\n2.png,x\n"
-    contest = read(make(tmp_path, PICTURES + SHOTS, train=TABLE, sampleSubmission=sample))
-    assert (contest.submission.header, contest.submission.ids[0]) == (("picture", "label"), "NA.jpg")
+    sample = "image,label\nNA.jpg,x\n0010.jpg,x\n2.png,x\n"
+    contest = read(make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=TABLE, sampleSubmission=sample))
+    assert (contest.submission.header, contest.submission.ids[0]) == (("image", "label"), "NA.jpg")
 
 
 @pytest.mark.parametrize(
@@ -38,12 +39,12 @@ def test_table_and_old_sample_name(tmp_path: Path):
     [
         ("image,breed", "", ""),  # the only other one
         ("image,breed,fold", "id,breed\n", ""),  # the one that the sample asks for
-        ("image,fold,Label", "", ""),  # the one that is called so
+        ("image,fold,Label", "", ""),  # the one with a usual name
         ("image,breed,fold", "", r"which column is the label\? found image, breed, fold; expected one called as in"),
         ("image,label,target", "", r"which column is the label\? found image, label, target;"),
     ],
 )
-def test_the_column_of_the_labels(tmp_path: Path, header: str, sample: str, message: str):
+def test_the_label_column(tmp_path: Path, header: str, sample: str, message: str):
     columns = header.split(",")
     index = next(i for i, name in enumerate(columns) if name.lower() in ("breed", "label"))
     lines = [[f"{n:03d}.jpg", *["5"] * (len(columns) - 1)] for n in range(8)]
@@ -51,7 +52,7 @@ def test_the_column_of_the_labels(tmp_path: Path, header: str, sample: str, mess
         line[index] = ("cat", "dog")[n % 2]
     table = "\n".join([header, *map(",".join, lines)])
     tables = {"train": table} | ({"sample_submission": f"{sample}0010,x\n2,x\nNA,x\n"} if sample else {})
-    path = make(tmp_path, PICTURES + SHOTS, **tables)
+    path = make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, **tables)
     if message:
         refused(path, message)
         return
@@ -63,7 +64,7 @@ def test_the_column_of_the_labels(tmp_path: Path, header: str, sample: str, mess
 
 def test_labels_that_are_numbers_are_not_taken_for_images(tmp_path: Path):
     table = "label,id\n" + "".join(f"{n % 2},{n}\n" for n in range(8))
-    contest = read(make(tmp_path, PICTURES + SHOTS, train=table))
+    contest = read(make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=table))
     assert contest.classes == ("0", "1")
     assert labels(contest, "training") | labels(contest, "validation") == {
         f"train/{n:03d}.jpg": str(n % 2) for n in range(8)
@@ -74,9 +75,9 @@ INDEXED = "{index},id,label\n" + "".join(f"{n},{7 - n},{('cat', 'dog')[n % 2]}\n
 
 
 @pytest.mark.parametrize("index", ["", "Unnamed: 0"])
-def test_a_column_that_counts_the_lines_is_not_taken_for_the_images(tmp_path: Path, index: str):
-    """What pandas' to_csv writes with its index: both columns name images."""
-    path = make(tmp_path, PICTURES + SHOTS, train=INDEXED.format(index=index))
+def test_a_column_of_line_numbers_is_not_taken_for_the_images(tmp_path: Path, index: str):
+    """pandas' to_csv writes one with its index: then two columns name images."""
+    path = make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=INDEXED.format(index=index))
     refused(path, r"train\.csv: .* and id both name the images, differently; take one of them away, or give a")
     make(path, [], sample_submission="id,label\nNA,x\n2,x\n0010,x\n")
     contest = read(path)
@@ -87,24 +88,23 @@ def test_a_column_that_counts_the_lines_is_not_taken_for_the_images(tmp_path: Pa
 def test_blanks_around_cells_do_not_count(tmp_path: Path):
     table = TABLE.replace("label", " label ").replace(",cat,", ", cat ,").replace("003", " 003") + "  \n"
     sample = "image,label\n NA,x\n2,x\n0010 ,x\n"
-    contest = read(make(tmp_path, PICTURES + SHOTS, train=table, sample_submission=sample))
+    contest = read(make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=table, sample_submission=sample))
     assert contest.classes == ("cat", "dog")
-    assert contest.submission.ids == (" NA", "2", "0010 ")  # as they stand in the sample
+    assert contest.submission.ids == (" NA", "2", "0010 ")  # as in the sample
 
 
 def test_paths_without_extension_and_accents_in_tables(tmp_path: Path):
     names = [f"images/{folder}/e\u0301{n}.jpg" for folder in ("a", "b") for n in range(4)]
     table = "id,label\n" + "".join(f"{folder}/\u00e9{n},{folder}\n" for folder in ("a", "b") for n in range(4))
-    contest = read(make(tmp_path, names + SHOTS, train=table))
+    contest = read(make(tmp_path, names + TEST_IMAGES, train=table))
     found = labels(contest, "training") | labels(contest, "validation")
     assert found == {name: name.split("/")[1] for name in names}
 
 
 def test_a_table_of_validation(tmp_path: Path):
-    names = [*PICTURES, "valid/a.jpg", "valid/b.jpg"]
-    path = make(tmp_path, names + SHOTS, train=TABLE, valid="image,label,source\na,dog,x\nb,cat,x\n")
+    names = [*TRAIN_IMAGES, "valid/a.jpg", "valid/b.jpg"]
+    path = make(tmp_path, names + TEST_IMAGES, train=TABLE, valid="image,label,source\na,dog,x\nb,cat,x\n")
     contest = read(path)
-    assert not contest.validation_made
     assert labels(contest, "validation") == {"valid/a.jpg": "dog", "valid/b.jpg": "cat"}
     assert len(contest.splits["training"]) == 8
     make(path, [], valid="image,label,source\na,dog,x\n003,cat,x\n")
@@ -114,14 +114,14 @@ def test_a_table_of_validation(tmp_path: Path):
 @pytest.mark.parametrize("name", ["SampleSubmission", "SAMPLE_SUBMISSION"])
 def test_the_samples_name_in_any_case(tmp_path: Path, name: str):
     sample = {name: "image,label\nNA,x\n2,x\n0010,x\n"}
-    contest = read(make(tmp_path, PICTURES + SHOTS, train=TABLE, **sample))
+    contest = read(make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=TABLE, **sample))
     assert contest.has_sample
     assert contest.submission.ids == ("NA", "2", "0010")
 
 
 def test_one_column_per_class(tmp_path: Path):
     sample = "id,dog,cat\nNA,0.5,0.5\n2,0.5,0.5\n0010,0.5,0.5\n"
-    contest = read(make(tmp_path, PICTURES + SHOTS, train=TABLE, sample_submission=sample))
+    contest = read(make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=TABLE, sample_submission=sample))
     assert contest.submission.header == ("id", "dog", "cat")
     assert (contest.classes, contest.submission.columns) == (("cat", "dog"), (1, 0))
 
@@ -129,11 +129,11 @@ def test_one_column_per_class(tmp_path: Path):
 def test_one_hot_labels(tmp_path: Path):
     table = "id,fold,rust,scab\n" + "".join(f"{n:03d},1,{n % 2},{1 - n % 2}.0\n" for n in range(8))
     sample = "id,rust,scab\nNA,0.5,0.5\n2,0.5,0.5\n0010,0.5,0.5\n"
-    contest = read(make(tmp_path, PICTURES + SHOTS, train=table, sample_submission=sample))
+    contest = read(make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=table, sample_submission=sample))
     found = labels(contest, "training") | labels(contest, "validation")
     assert found == {f"train/{n:03d}.jpg": ("scab", "rust")[n % 2] for n in range(8)}
     two = table.replace("003,1,1,0.0", "003,1,1,1.0")
-    path = make(tmp_path / "two", PICTURES + SHOTS, train=two, sample_submission=sample)
+    path = make(tmp_path / "two", TRAIN_IMAGES + TEST_IMAGES, train=two, sample_submission=sample)
     refused(path, r"train\.csv: 003 has 2 classes \(rust, scab\), expected exactly one 1")
 
 
@@ -149,7 +149,7 @@ def test_training_and_test_images_in_one_folder(tmp_path: Path):
 
 
 def test_folders_without_labelled_images_are_left_alone(tmp_path: Path):
-    names = [*PICTURES, *SHOTS, "masks/m1.png", "unlabelled/u1.jpg"]
+    names = [*TRAIN_IMAGES, *TEST_IMAGES, "masks/m1.png", "unlabelled/u1.jpg"]
     assert sum(map(len, read(make(tmp_path, names, train=TABLE)).splits.values())) == 8 + 3
 
 
@@ -180,8 +180,8 @@ def without(line: str) -> str:
         (TABLE.replace("dog", "d" * 1025), r"class d+\.\.\. is longer than 1024 bytes"),
     ],
 )
-def test_what_is_wrong_with_tables(tmp_path: Path, table: str, message: str):
-    refused(make(tmp_path, PICTURES + SHOTS, train=table), message)
+def test_refused_tables(tmp_path: Path, table: str, message: str):
+    refused(make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=table), message)
 
 
 @pytest.mark.parametrize(
@@ -197,17 +197,22 @@ def test_what_is_wrong_with_tables(tmp_path: Path, table: str, message: str):
         ("id,label\nNA,0\n2,0\n0010,0\n10,0\n", r"ids repeated: 2 \(0010, 10\)"),
     ],
 )
-def test_what_is_wrong_with_the_sample_of_tables(tmp_path: Path, sample: str, message: str):
-    refused(make(tmp_path, PICTURES + SHOTS, train=TABLE, sample_submission=sample), message)
+def test_refused_samples_of_tables(tmp_path: Path, sample: str, message: str):
+    refused(make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=TABLE, sample_submission=sample), message)
 
 
 def test_tables_without_test_images(tmp_path: Path):
-    refused(make(tmp_path / "a", PICTURES, train=TABLE), "found neither test/ nor a sample_submission.csv that names")
+    refused(
+        make(tmp_path / "a", TRAIN_IMAGES, train=TABLE), "found neither test/ nor a sample_submission.csv that names"
+    )
     sample = "id,label\n1,0\n"
-    refused(make(tmp_path / "b", PICTURES, train=TABLE, sample_submission=sample), "every image has a label, expected")
+    refused(
+        make(tmp_path / "b", TRAIN_IMAGES, train=TABLE, sample_submission=sample), "every image has a label, expected"
+    )
 
 
 def test_two_tables(tmp_path: Path):
     refused(
-        make(tmp_path, PICTURES + SHOTS, train=TABLE, training=TABLE), r"found train\.csv and training\.csv; expected"
+        make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=TABLE, training=TABLE),
+        r"found train\.csv and training\.csv; expected",
     )

@@ -11,7 +11,7 @@ from pipeline.contest.source import open_source
 from pipeline.runtime.errors import RequestError
 
 FILES = {"b/2.txt": b"two", "b/10.txt": b"ten", "a.txt": b"a"}
-DROPPINGS = ("__MACOSX/b/._2.txt", ".DS_Store", "b/Thumbs.db", ".git/config", "desktop.ini")
+OS_FILES = ("__MACOSX/b/._2.txt", ".DS_Store", "b/Thumbs.db", ".git/config", "desktop.ini")
 
 
 def write_folder(path: Path, names_and_bytes: dict[str, bytes]) -> Path:
@@ -30,7 +30,7 @@ def write_zip(path: Path, names_and_bytes: dict[str, bytes]) -> Path:
 
 @pytest.fixture(params=["folder", "zip"])
 def contest_path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    everything = FILES | dict.fromkeys(DROPPINGS, b"x")
+    everything = FILES | dict.fromkeys(OS_FILES, b"x")
     if request.param == "folder":
         return write_folder(tmp_path / "contest", everything)
     return write_zip(tmp_path / "contest.zip", everything)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from pipeline.contest.submission import validate_submission, write_submission
-from pipeline.contest.submission_format import SubmissionFormat
+from pipeline.contest.submission_format import SubmissionFormat, read_table
 from pipeline.runtime.errors import RequestError
 
+COMMITTED = sorted((Path(__file__).resolve().parents[3] / "submissions").glob("*/*predictions.csv"))
 LOG_PROBS = np.log(np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.05, 0.05, 0.9]], np.float32))
 FORMAT = SubmissionFormat(("Id", "Label"), ("0001", "2", "NA"), (2, 0, 1), ("0", "1", "10"))
 
@@ -20,6 +21,19 @@ def test_csv_as_the_csv_module_reads_it(tmp_path: Path):
         assert list(csv.reader(file)) == [["Id", "Label"], ["0001", "10"], ["2", "0"], ["NA", "1"]]
     assert path.read_bytes() == b"Id,Label\n0001,10\n2,0\nNA,1\n"
     assert [file.name for file in tmp_path.iterdir()] == ["predictions.csv"]
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_committed_predictions_are_reproduced(path: Path, tmp_path: Path):
+    table = read_table(path.read_bytes(), str(path))
+    ids, texts = (table[name].tolist() for name in table)
+    labels = sorted(set(texts))
+    rows = np.random.default_rng(0).permutation(len(ids))  # the line of each id is not its testing record
+    log_probs_NC = np.full((len(ids), len(labels)), -9.0, np.float32)
+    log_probs_NC[rows, [labels.index(text) for text in texts]] = -0.1
+    committed = SubmissionFormat(tuple(table), tuple(ids), tuple(rows.tolist()), tuple(labels))
+    write_submission(tmp_path / "p.csv", committed, log_probs_NC)
+    assert (tmp_path / "p.csv").read_bytes() == path.read_bytes()
 
 
 def test_names_with_commas_quotes_and_accents(tmp_path: Path):
@@ -38,7 +52,7 @@ def test_wrong_predictions_are_a_bug_and_leave_the_old_file(tmp_path: Path, log_
     assert path.read_text() == "old"
 
 
-def test_probabilities_stand_in_the_columns_of_the_sample(tmp_path: Path):
+def test_probabilities_are_in_the_columns_of_the_sample(tmp_path: Path):
     columns = SubmissionFormat(("Id", "b", "c", "a"), ("0001", "2", "NA"), (2, 0, 1), ("a", "b", "c"), (1, 2, 0))
     write_submission(tmp_path / "p.csv", columns, LOG_PROBS)
     assert (tmp_path / "p.csv").read_text() == "Id,b,c,a\n0001,0.05,0.9,0.05\n2,0.1,0.1,0.8\nNA,0.7,0.1,0.2\n"
@@ -53,7 +67,7 @@ def test_probabilities_of_half_precision_sum_to_one(tmp_path: Path):
     write_submission(tmp_path / "p.csv", wide, log_probs_NC)
     with (tmp_path / "p.csv").open(newline="") as file:
         probs_NC = np.array([[float(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]])
-    assert np.abs(probs_NC.sum(1) - 1).max() < 1e-6  # what Kaggle's own metrics ask for
+    assert np.abs(probs_NC.sum(1) - 1).max() < 1e-6  # the tolerance of Kaggle's own metrics
     assert (probs_NC > 0).all()
     assert (probs_NC.argmax(1) == log_probs_NC.argmax(1)).all()
 

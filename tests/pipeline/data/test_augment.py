@@ -1,4 +1,4 @@
-"""What is done to the pictures of a batch, and with them to their labels: jitter, normalisation, mixing."""
+"""Live augmentation of images and their labels: jitter, resizing, mixup and CutMix; and normalisation."""
 
 import itertools
 
@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from pipeline.data.augment import Batch, jitter, mix
+from pipeline.data.augment import Batch, jitter, mix, resized
 from pipeline.data.batches import Normalisation
-from pipeline.runtime.settings import TrainingSettings
+from pipeline.runtime.training_settings import AugmentSettings
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -32,7 +33,7 @@ def test_a_batch_is_taken_by_its_rows(flip: bool, shift: int):
 
 
 def windows(image_HWC: Tensor, shift: int) -> dict[bytes, tuple[int, int]]:
-    """Every crop of the reflected image, by its bytes: how far down and right the crop lies."""
+    """Every crop of the reflected image, by its bytes: its offset down and right."""
     height, width, _ = image_HWC.shape
     padded = np.pad(image_HWC.numpy(), ((shift, shift), (shift, shift), (0, 0)), mode="reflect")
     return {
@@ -56,10 +57,10 @@ def test_flip_alone_gives_the_image_or_its_mirror():
 @pytest.mark.parametrize(("height", "width", "shift"), [(5, 7, 2), (5, 5, 4), (3, 4, 6)])
 def test_shift_reflects_as_numpy_does(height, width, shift):
     images_BHWC = noise(20, height, width).repeat(20, 1, 1, 1)
-    moved = jitter(images_BHWC, rows_of(images_BHWC), False, shift, seeded(0))
-    assert moved.dtype == torch.uint8
+    shifted = jitter(images_BHWC, rows_of(images_BHWC), False, shift, seeded(0))
+    assert shifted.dtype == torch.uint8
     seen = set()
-    for out, image in zip(moved, images_BHWC, strict=True):
+    for out, image in zip(shifted, images_BHWC, strict=True):
         offset = windows(image, shift).get(out.contiguous().numpy().tobytes())
         assert offset is not None
         seen.add(offset)
@@ -68,11 +69,11 @@ def test_shift_reflects_as_numpy_does(height, width, shift):
         assert len(seen) == 25
 
 
-def test_an_image_is_moved_as_a_whole_and_then_mirrored():
+def test_an_image_is_shifted_as_a_whole_and_then_flipped():
     images_BHWC = noise(200, 6, 6)
-    moved = jitter(images_BHWC, rows_of(images_BHWC), True, 1, seeded(0))
+    shifted = jitter(images_BHWC, rows_of(images_BHWC), True, 1, seeded(0))
     mirrored = 0
-    for out, image in zip(moved, images_BHWC, strict=True):
+    for out, image in zip(shifted, images_BHWC, strict=True):
         crops = windows(image, 1)
         plain, flipped = (x.contiguous().numpy().tobytes() in crops for x in (out, out.flip(1)))
         assert plain != flipped
@@ -83,6 +84,25 @@ def test_an_image_is_moved_as_a_whole_and_then_mirrored():
 def test_no_jitter_is_no_change():
     images_BHWC = noise(3, 4, 4)
     assert torch.equal(jitter(images_BHWC, rows_of(images_BHWC), False, 0, seeded(0)), images_BHWC)
+
+
+def test_a_smaller_image_is_the_mean_of_its_pixels():
+    images_BCHW = torch.rand(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    found = resized(images_BCHW, 32)
+    assert found.shape == (2, 3, 32, 32)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    flat = torch.full((1, 3, 64, 64), 0.25)
+    torch.testing.assert_close(resized(flat, 48), torch.full((1, 3, 48, 48), 0.25))
+    # antialiased: a checkerboard of single pixels becomes grey, not one of its colours
+    board = (torch.arange(64)[:, None] + torch.arange(64)).remainder(2).float().expand(1, 3, 64, 64)
+    assert float((resized(board, 32)[..., 2:-2, 2:-2] - 0.5).abs().max()) < 0.05
+    assert float((F.interpolate(board, (32, 32)) - 0.5).abs().max()) == 0.5
+
+
+def test_images_of_that_size_are_not_resized():
+    images_BCHW = torch.rand(2, 3, 64, 64)
+    assert resized(images_BCHW, 64) is images_BCHW
+    assert resized(images_BCHW, None) is images_BCHW
 
 
 def test_normalisation_by_hand():
@@ -102,7 +122,7 @@ def test_normalised_images_are_channels_last_in_memory():
 
 
 def zeros_and_ones(count: int = 16, size: int = 8) -> Batch:
-    """Pictures of zeros with label 0 and of ones with label 1, in turn; every fourth has no label."""
+    """Images of zeros with label 0 and of ones with label 1, in turn; every fourth has no label."""
     value_B = torch.arange(count) % 2
     soft_BC = torch.stack([1 - value_B, value_B], 1).float()
     hard_BC = soft_BC * (torch.arange(count) % 4 != 3)[:, None]
@@ -114,7 +134,7 @@ def zeros_and_ones(count: int = 16, size: int = 8) -> Batch:
 @pytest.mark.parametrize("seed", range(5))
 def test_labels_are_mixed_by_the_share_of_the_pixels(kind, seed):
     batch = zeros_and_ones()
-    mixed = mix(batch, TrainingSettings(**{f"{kind}_alpha": 1.0}), np.random.default_rng(seed), seeded(seed))
+    mixed = mix(batch, AugmentSettings(**{f"{kind}_alpha": 1.0}), np.random.default_rng(seed), seeded(seed))
     assert mixed.soft_probs_BC is not None
     mean_B = mixed.images_BCHW.mean((1, 2, 3))
     assert torch.allclose(mixed.soft_probs_BC[:, 1], mean_B, atol=1e-6)
@@ -128,10 +148,10 @@ def test_labels_are_mixed_by_the_share_of_the_pixels(kind, seed):
 
 
 @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-def test_hard_labels_are_mixed_likewise_and_carry_their_mass(kind):
+def test_hard_labels_are_mixed_likewise_and_keep_their_mass(kind):
     batch = zeros_and_ones()
     hard = Batch(batch.images_BCHW, batch.hard_probs_BC, batch.hard_probs_BC)
-    settings = TrainingSettings(**{f"{kind}_alpha": 1.0})
+    settings = AugmentSettings(**{f"{kind}_alpha": 1.0})
     masses = set()
     for seed in range(10):
         mixed = mix(hard, settings, np.random.default_rng(seed), seeded(seed))
@@ -151,7 +171,7 @@ def test_a_member_has_no_soft_labels_to_mix():
     batch = zeros_and_ones()
     mixed = mix(
         Batch(batch.images_BCHW, batch.soft_probs_BC, None),
-        TrainingSettings(mixup_alpha=1.0),
+        AugmentSettings(mixup_alpha=1.0),
         np.random.default_rng(1),
         seeded(1),
     )
@@ -163,7 +183,7 @@ def test_the_box_is_a_box():
     batch = zeros_and_ones(size=16)
     areas = []
     for seed in range(20):
-        mixed = mix(batch, TrainingSettings(cutmix_alpha=1.0), np.random.default_rng(seed), seeded(seed))
+        mixed = mix(batch, AugmentSettings(cutmix_alpha=1.0), np.random.default_rng(seed), seeded(seed))
         changed_HW = (mixed.images_BCHW != batch.images_BCHW).any(0).any(0)
         rows, columns = changed_HW.any(1), changed_HW.any(0)
         assert torch.equal(changed_HW, rows[:, None] & columns[None, :])
@@ -174,19 +194,19 @@ def test_the_box_is_a_box():
 
 def test_mixing_is_off_without_an_alpha():
     batch = zeros_and_ones()
-    assert mix(batch, TrainingSettings(), np.random.default_rng(0), seeded(0)) is batch
+    assert mix(batch, AugmentSettings(), np.random.default_rng(0), seeded(0)) is batch
 
 
 @pytest.mark.parametrize(("probability", "lowest", "highest"), [(0.0, 0, 0), (0.5, 70, 130), (1.0, 200, 200)])
 def test_a_share_of_the_batches_is_mixed(probability, lowest, highest):
     batch, random = zeros_and_ones(4, 2), np.random.default_rng(0)
-    settings = TrainingSettings(mixup_alpha=1.0, mix_probability=probability)
+    settings = AugmentSettings(mixup_alpha=1.0, mix_probability=probability)
     mixed = sum(mix(batch, settings, random, seeded(0)) is not batch for _ in range(200))
     assert lowest <= mixed <= highest
 
 
 def test_with_both_on_each_batch_draws_one():
     batch, random, generator = zeros_and_ones(), np.random.default_rng(0), seeded(0)
-    settings = TrainingSettings(mixup_alpha=1.0, cutmix_alpha=1.0)
+    settings = AugmentSettings(mixup_alpha=1.0, cutmix_alpha=1.0)
     blended = [mix(batch, settings, random, generator).images_BCHW.unique().tolist() != [0.0, 1.0] for _ in range(60)]
     assert 15 < sum(blended) < 45

@@ -1,4 +1,4 @@
-"""Batches: their labels, views and order. Pictures of one colour tell where they came from."""
+"""Batches: their labels, views, order and size. The colour of an image identifies it and its view."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +10,23 @@ import pytest
 import torch
 
 from pipeline.data.augment import Batch
-from pipeline.data.batches import EndGame, EpochBatches, Normalisation, TrainingSet, epoch_seed, soften, view_of_epoch
-from pipeline.runtime.settings import TrainingSettings
+from pipeline.data.batches import (
+    EpochBatches,
+    FinalPhase,
+    Normalisation,
+    TrainingSet,
+    epoch_seed,
+    size_at,
+    soften,
+    view_of_epoch,
+)
+from pipeline.runtime.training_settings import AugmentSettings, TrainingSettings
 
 AS_THEY_ARE = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 CPU = torch.device("cpu")
 CLASSES = 3
 LABELS = (0, 1, 2, -1, 1, 0, 2, -1, 0, 1, 2, 0)
+SHIFTED = AugmentSettings(flip=True, shift=2)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -43,7 +53,7 @@ def test_every_view_once_per_round(views):
 def training_set(
     folder: Path, *, views: int = 3, soft: bool = True, temperature: float = 1.0, labels: tuple[int, ...] = LABELS
 ) -> TrainingSet:
-    """Two files per view; image i of view v is of one colour: red i, green v. Its soft label is told by both."""
+    """Two files per view; image i of view v is of one colour: red i, green v. Its soft label depends on both."""
     count, paths = len(labels), []
     for view in range(views):
         images_NHWC = np.zeros((count, 4, 4, 3), np.uint8)
@@ -58,11 +68,14 @@ def training_set(
 
 @contextmanager
 def opened(
-    from_set: TrainingSet, *, seed: int = 0, batch_size: int = 4, shift: int = 2, **settings: float
+    from_set: TrainingSet,
+    *,
+    seed: int = 0,
+    batch_size: int = 4,
+    augment: AugmentSettings = SHIFTED,
+    **settings: float,
 ) -> Iterator[EpochBatches]:
-    batches = EpochBatches(
-        from_set, TrainingSettings(batch_size=batch_size, shift=shift, flip=True, **settings), seed, CPU
-    )
+    batches = EpochBatches(from_set, TrainingSettings(batch_size=batch_size, augment=augment, **settings), seed, CPU)
     try:
         yield batches
     finally:
@@ -102,25 +115,25 @@ def test_every_image_once_per_epoch_with_its_own_labels(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])
-def test_the_last_epochs_give_the_images_of_the_end_game_their_share(tmp_path, share):
-    end_game = EndGame(torch.tensor([3, 7, 11, 5]), part=0.5, share=share)
-    with opened(replace(training_set(tmp_path), end_game=end_game), epochs=4) as batches:
+def test_the_final_phase_gives_the_chosen_images_their_share(tmp_path, share):
+    final_phase = FinalPhase(torch.tensor([3, 7, 11, 5]), fraction=0.5, share=share)
+    with opened(replace(training_set(tmp_path), final_phase=final_phase), epochs=4) as batches:
         epochs = [list(batches.epoch(epoch)) for epoch in range(4)]
     seen = [images_seen(of_epoch) for of_epoch in epochs]
     assert sorted(seen[0]) == sorted(seen[1]) == list(range(12))
     for of_epoch in seen[2:]:
-        ours = [image for image in of_epoch if image in (3, 5, 7, 11)]
-        assert (len(ours), len(of_epoch)) == (12 * share, 12)  # as many steps as before
-        assert sorted(set(ours)) == [3, 5, 7, 11]
-        assert {ours.count(image) for image in ours} == ({3} if share == 1.0 else {1, 2})
+        chosen = [image for image in of_epoch if image in (3, 5, 7, 11)]
+        assert (len(chosen), len(of_epoch)) == (12 * share, 12)  # as many steps as before
+        assert sorted(set(chosen)) == [3, 5, 7, 11]
+        assert {chosen.count(image) for image in chosen} == ({3} if share == 1.0 else {1, 2})
     for batch in epochs[2]:
         for i, hard in zip(images_seen([batch]), batch.hard_probs_BC, strict=True):
             assert hard.sum() == (LABELS[i] >= 0)
 
 
-def test_the_end_game_is_of_clean_pictures_and_their_soft_labels(tmp_path):
-    a_set = training_set(tmp_path)
-    with opened(replace(a_set, end_game=EndGame(torch.tensor([3]), part=0.5, share=0.5)), epochs=6) as batches:
+def test_the_final_phase_has_clean_images_and_their_soft_labels(tmp_path):
+    a_set, final_phase = training_set(tmp_path), FinalPhase(torch.tensor([3]), fraction=0.5, share=0.5)
+    with opened(replace(a_set, final_phase=final_phase), epochs=6) as batches:
         epochs = [list(batches.epoch(epoch)) for epoch in range(6)]
     views = [{int(green) for batch in of_epoch for green in batch.images_BCHW[:, 1].flatten()} for of_epoch in epochs]
     assert sorted(view for of_epoch in views[:3] for view in of_epoch) == [0, 1, 2]
@@ -147,10 +160,11 @@ def test_a_set_smaller_than_a_batch_is_one_batch(tmp_path):
     assert batch.hard_probs_BC.shape == (7, CLASSES)
 
 
-@pytest.mark.parametrize("end_game", [None, EndGame(torch.tensor([3, 7]), part=0.5, share=0.5)])
-def test_an_epoch_is_a_function_of_seed_and_number(tmp_path, end_game):
-    a_set = replace(training_set(tmp_path), end_game=end_game)
-    settings = {"mixup_alpha": 0.4, "cutmix_alpha": 1.0, "mix_probability": 0.7, "epochs": 4}
+@pytest.mark.parametrize("final_phase", [None, FinalPhase(torch.tensor([3, 7]), fraction=0.5, share=0.5)])
+def test_an_epoch_is_a_function_of_seed_and_number(tmp_path, final_phase):
+    a_set = replace(training_set(tmp_path), final_phase=final_phase)
+    augment = AugmentSettings(shift=2, mixup_alpha=0.4, cutmix_alpha=1.0, mix_probability=0.7)
+    settings = {"augment": augment, "epochs": 4}
     with opened(a_set, **settings) as batches:
         through = [as_bytes(list(batches.epoch(epoch))) for epoch in range(4)]
     with opened(a_set, **settings) as batches:
@@ -163,30 +177,31 @@ def test_an_epoch_is_a_function_of_seed_and_number(tmp_path, end_game):
 
 
 def test_jitter_is_live(tmp_path):
-    picture_HWC = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
-    np.save(tmp_path / "view.npy", np.stack([picture_HWC] * 4))
+    image_HWC = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    np.save(tmp_path / "view.npy", np.stack([image_HWC] * 4))
     one_view = TrainingSet([[tmp_path / "view.npy"]], torch.tensor([0, 1, 2, 0]), None, CLASSES, AS_THEY_ARE)
-    with opened(one_view, shift=1) as batches:
-        pictures = {
+    with opened(one_view, augment=AugmentSettings(shift=1)) as batches:
+        images = {
             image.contiguous().numpy().tobytes()
             for epoch in range(4)
             for batch in batches.epoch(epoch)
             for image in batch.images_BCHW
         }
-    assert len(pictures) > 8  # of 18
+    assert len(images) > 8  # of 18
 
 
-def test_the_end_game_moves_and_mixes_no_picture_and_still_flips(tmp_path):
-    picture_HWC = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
-    np.save(tmp_path / "view.npy", np.stack([picture_HWC] * 4))
-    end_game = EndGame(torch.tensor([3]), part=0.5, share=0.5)
+def test_the_final_phase_neither_shifts_nor_mixes_and_still_flips(tmp_path):
+    image_HWC = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    np.save(tmp_path / "view.npy", np.stack([image_HWC] * 4))
+    final_phase = FinalPhase(torch.tensor([3]), fraction=0.5, share=0.5)
     one_view = TrainingSet([[tmp_path / "view.npy"]], torch.tensor([0, 1, 2, -1]), None, CLASSES, AS_THEY_ARE)
-    with opened(replace(one_view, end_game=end_game), shift=1, epochs=10, mixup_alpha=1.0) as batches:
-        pictures = [image for epoch in range(5, 10) for batch in batches.epoch(epoch) for image in batch.images_BCHW]
-    expected = torch.from_numpy(picture_HWC).permute(2, 0, 1).float()
-    flipped = [torch.equal(image, expected.flip(2)) for image in pictures]
-    assert 0 < sum(flipped) < len(pictures)
-    assert all(mirror or torch.equal(image, expected) for image, mirror in zip(pictures, flipped, strict=True))
+    augment = AugmentSettings(shift=1, mixup_alpha=1.0)
+    with opened(replace(one_view, final_phase=final_phase), augment=augment, epochs=10) as batches:
+        images = [image for epoch in range(5, 10) for batch in batches.epoch(epoch) for image in batch.images_BCHW]
+    expected = torch.from_numpy(image_HWC).permute(2, 0, 1).float()
+    flipped = [torch.equal(image, expected.flip(2)) for image in images]
+    assert 0 < sum(flipped) < len(images)
+    assert all(is_flipped or torch.equal(image, expected) for image, is_flipped in zip(images, flipped, strict=True))
 
 
 def test_smoothed_labels_by_hand(tmp_path):
@@ -205,16 +220,33 @@ def test_the_seed_of_an_epoch():
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_only_the_rows_of_the_set_are_learned_from(tmp_path):
+def test_only_the_rows_of_the_set_are_trained_on(tmp_path):
     whole = training_set(tmp_path, soft=False)
     some = TrainingSet(
         whole.views, whole.hard_labels_N, None, CLASSES, AS_THEY_ARE, rows_N=torch.tensor([1, 4, 7, 8, 11])
     )
     assert some.images == 5
     assert some.steps_per_epoch(2) == 2
-    batches = EpochBatches(some, TrainingSettings(batch_size=5, flip=False, shift=0), 0, CPU)
+    batches = EpochBatches(some, TrainingSettings(batch_size=5, augment=AugmentSettings(flip=False, shift=0)), 0, CPU)
     seen = [
         sorted(int(red) for batch in batches.epoch(epoch) for red in batch.images_BCHW[:, 0, 0, 0]) for epoch in (0, 1)
     ]
     batches.close()
     assert seen == [[1, 4, 7, 8, 11]] * 2
+
+
+def test_the_sizes_share_the_epochs_equally():
+    assert [size_at(epoch, epochs=6, sizes=(32, 48, 64)) for epoch in range(6)] == [32, 32, 48, 48, 64, 64]
+    assert [size_at(epoch, epochs=4, sizes=(32, 48, 48)) for epoch in range(4)] == [32, 32, 48, 48]
+    assert size_at(5, epochs=6, sizes=()) is None
+
+
+@pytest.mark.parametrize("cutmix_alpha", [0.0, 1.0])
+def test_every_batch_of_an_epoch_has_its_size(tmp_path, cutmix_alpha):
+    np.save(tmp_path / "view.npy", np.zeros((6, 32, 32, 3), np.uint8))
+    growing = TrainingSet([[tmp_path / "view.npy"]], torch.zeros(6).long(), None, 2, AS_THEY_ARE, sizes=(16, 32))
+    settings = TrainingSettings(epochs=4, batch_size=3, augment=AugmentSettings(cutmix_alpha=cutmix_alpha))
+    batches = EpochBatches(growing, settings, 0, torch.device("cpu"))
+    found = [{batch.images_BCHW.shape[2:] for batch in batches.epoch(epoch)} for epoch in range(4)]
+    batches.close()
+    assert found == [{(16, 16)}, {(16, 16)}, {(32, 32)}, {(32, 32)}]

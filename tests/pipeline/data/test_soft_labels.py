@@ -1,3 +1,5 @@
+"""Soft labels: written, read, and refused where they do not belong to the contest or its views."""
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,12 +47,12 @@ def test_the_same_labels_give_the_same_bytes(tmp_path: Path):
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
-def test_more_views_than_are_wanted_are_taken():
+def test_more_views_than_needed_are_accepted():
     views = {split: list(digests[:1]) for split, digests in DIGESTS.items()}
     check_soft_labels(make_labels(), "labels", CLASSES, IDS, views)
 
 
-def test_rows_that_are_no_probabilities_are_refused() -> None:
+def test_rows_that_do_not_sum_to_one_are_refused() -> None:
     for wrong in (torch.zeros(2, 2, 3), torch.full((2, 2, 3), torch.nan)):
         labels = make_labels()
         labels = replace(labels, log_probs_VNC=labels.log_probs_VNC | {"training": wrong})
@@ -70,7 +72,7 @@ def test_rows_that_are_no_probabilities_are_refused() -> None:
         ({"ids": IDS | {"testing": ("0001", "0002")}}, r"made for other testing images: found id 2 ids, expected 1"),
         (
             {"view_digests": DIGESTS | {"training": ("a" * 64, "x" * 64)}},
-            r"its view 1 of training has digest xxxxxxxxxxxx, here it is bbbbbbbbbbbb: the teacher saw other pictures "
+            r"its view 1 of training has digest xxxxxxxxxxxx, here it is bbbbbbbbbbbb: the teacher saw other images "
             r"\(policy 'student', seed 5\)",
         ),
         (
@@ -90,7 +92,7 @@ def test_labels_of_something_else_are_refused(changes: dict[str, object], match:
         check(replace(make_labels(), **changes))  # pyright: ignore
 
 
-def test_ids_of_another_number_are_told_as_numbers():
+def test_another_number_of_ids_is_reported_as_a_number():
     labels = replace(make_labels(), ids=IDS | {"training": ("0_1",)})
     with pytest.raises(RequestError, match=r"made for other training images: found .*1 ids, expected 2"):
         check(labels)

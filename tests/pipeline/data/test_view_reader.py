@@ -29,7 +29,7 @@ def same(images_NHWC: Tensor, expected_NHWC: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 0], [2, 2, 2], [0, 2, 1, 1, 0]])
-def test_what_is_asked_for_is_read_whatever_was_read_ahead(tmp_path: Path, order: list[int]):
+def test_the_requested_view_is_read_also_when_another_was_read_ahead(tmp_path: Path, order: list[int]):
     paths, whole = write_views(tmp_path, 3)
     reader = ViewReader(paths, CPU)
     for view, following in zip(order, [*order[1:], 0], strict=True):
@@ -57,5 +57,5 @@ def test_shape_of_files_put_together(tmp_path: Path):
 def test_a_file_cut_short_is_a_bug(tmp_path: Path):
     [paths], _ = write_views(tmp_path, 1)
     paths[1].write_bytes(paths[1].read_bytes()[:-1])
-    with pytest.raises(AssertionError, match=r"testing\.0\.npy is shorter than its header says"):
+    with pytest.raises(AssertionError, match=r"testing\.0\.npy is shorter than its header states"):
         read_view(paths, torch.empty((5, 4, 4, 3), dtype=torch.uint8))

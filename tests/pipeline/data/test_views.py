@@ -13,8 +13,8 @@ POLICIES = ("teacher", "student")
 SIZE = 16
 
 
-def pictures(count: int) -> np.ndarray:
-    """Smooth pictures, all different: noise would hide what blur and rotation do."""
+def images(count: int) -> np.ndarray:
+    """Smooth images, all different: noise would hide the effects of blur and rotation."""
     random = np.random.default_rng(0)
     corners = random.integers(0, 256, (count, 4, 4, 3), np.uint8)
     return corners.repeat(SIZE // 4, 1).repeat(SIZE // 4, 2)
@@ -47,30 +47,30 @@ def test_kinds_of_a_policy(policy, kinds):
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_shape_dtype_and_change(policy, tmp_path):
-    clean_NHWC = pictures(20)
+    clean_NHWC = images(20)
     view_NHWC = view(tmp_path, clean_NHWC, policy=policy)
     assert (view_NHWC.shape, view_NHWC.dtype) == ((20, SIZE, SIZE, 3), np.uint8)
-    # at 16 pixels the random crop is now and then the whole picture
+    # at 16 pixels the random crop is now and then the whole image
     assert sum((a != b).any() for a, b in zip(view_NHWC, clean_NHWC, strict=True)) >= 18
     assert np.array_equal(np.load(tmp_path / "clean.npy"), clean_NHWC)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_made_again_it_is_the_same(policy, tmp_path):
-    assert np.array_equal(view(tmp_path, pictures(8), policy=policy), view(tmp_path, pictures(8), policy=policy))
+    assert np.array_equal(view(tmp_path, images(8), policy=policy), view(tmp_path, images(8), policy=policy))
 
 
-def test_a_number_of_workers_changes_no_bit(tmp_path):
-    clean_NHWC = pictures(IMAGES_PER_TASK + 44)
+def test_the_number_of_workers_changes_no_byte(tmp_path):
+    clean_NHWC = images(IMAGES_PER_TASK + 44)
     alone = view(tmp_path, clean_NHWC)
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         assert np.array_equal(view(tmp_path, clean_NHWC, pool=pool), alone)
-    assert len({picture.tobytes() for picture in alone}) == len(alone)
+    assert len({image.tobytes() for image in alone}) == len(alone)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_picture_does_not_depend_on_the_others(policy, tmp_path):
-    clean_NHWC = pictures(20)
+def test_an_image_does_not_depend_on_the_others(policy, tmp_path):
+    clean_NHWC = images(20)
     whole = view(tmp_path, clean_NHWC, policy=policy)
     some = [13, 2, 7]
     part = view(tmp_path, clean_NHWC[some], ids=tuple(f"training/{i}" for i in some), policy=policy)
@@ -80,17 +80,17 @@ def test_a_picture_does_not_depend_on_the_others(policy, tmp_path):
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("changed", [{"number": 2}, {"seed": 1}, {"ids": tuple(f"testing/{i}" for i in range(12))}])
 def test_number_seed_and_id_make_another_view(policy, changed, tmp_path):
-    clean_NHWC = pictures(12)
+    clean_NHWC = images(12)
     one, other = view(tmp_path, clean_NHWC, policy=policy), view(tmp_path, clean_NHWC, policy=policy, **changed)
     assert all((a != b).any() for a, b in zip(one, other, strict=True))
 
 
 def test_policies_make_other_views(tmp_path):
-    one, other = (view(tmp_path, pictures(12), policy=policy) for policy in POLICIES)
+    one, other = (view(tmp_path, images(12), policy=policy) for policy in POLICIES)
     assert all((a != b).any() for a, b in zip(one, other, strict=True))
 
 
-def test_the_seed_of_a_picture():
+def test_the_seed_of_an_image():
     assert view_seed("teacher", 0, 1, "training/0_0") == 3408461641
     seeds = {
         view_seed(policy, seed, number, image_id)

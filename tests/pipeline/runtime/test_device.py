@@ -1,4 +1,4 @@
-"""What really runs, not what is said to be available."""
+"""The device is one on which a kernel runs, in a dtype that it is fast at."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ def cpu_with(flags: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def cuda_that_works(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A CUDA device that never computes; the TF32 switches, which picking it moves, are put back."""
+    """A CUDA device that never computes; the TF32 switches, which pick_device sets, are restored."""
     monkeypatch.setattr(device, "cuda_fault", lambda: "")
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Abacus")
     before = [switch.allow_tf32 for switch in TF32_SWITCHES]
@@ -41,14 +41,14 @@ def cuda_that_works(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("fpu amx_bf16 amx_tile", torch.bfloat16),
     ],
 )
-def test_the_cpus_dtype_is_what_it_is_fast_at(flags, expected, tmp_path, monkeypatch):
+def test_the_dtype_of_a_cpu_is_one_that_it_is_fast_at(flags, expected, tmp_path, monkeypatch):
     cpu_with(flags, tmp_path, monkeypatch)
     picked = pick_device(DeviceSettings(kind="cpu"))
     assert (picked.where.type, picked.dtype) == ("cpu", expected)
     assert picked.name.startswith("Slide Rule 3000, ")
 
 
-def test_a_dtype_that_is_asked_for_is_taken(tmp_path, monkeypatch):
+def test_the_dtype_of_the_settings_is_taken(tmp_path, monkeypatch):
     cpu_with("avx512_bf16", tmp_path, monkeypatch)
     assert pick_device(DeviceSettings(kind="cpu", dtype="float32")).dtype == torch.float32
 
@@ -72,7 +72,7 @@ def test_auto_takes_the_cpu_where_no_kernel_runs(monkeypatch):
     assert pick_device(DeviceSettings()).where.type == "cpu"
 
 
-def test_the_cpu_is_taken_where_it_is_asked_for(monkeypatch, cuda_that_works):  # noqa: ARG001
+def test_the_cpu_is_taken_where_the_settings_ask_for_it(monkeypatch, cuda_that_works):  # noqa: ARG001
     assert pick_device(DeviceSettings(kind="cpu")).where.type == "cpu"
 
 
@@ -94,11 +94,11 @@ def test_a_kernel_that_fails_is_a_fault_in_one_line(monkeypatch):
     assert cuda_fault() == "CUDA error: no kernel image is available for execution on the device"
 
 
-@pytest.mark.parametrize(("answer", "fault"), [(9.0, ""), (0.0, "a 3x3 convolution of ones gave 0.0")])
-def test_a_kernel_that_gives_a_wrong_number_is_a_fault(answer, fault, monkeypatch):
+@pytest.mark.parametrize(("result", "fault"), [(9.0, ""), (0.0, "a 3x3 convolution of ones gave 0.0")])
+def test_a_kernel_that_gives_a_wrong_number_is_a_fault(result, fault, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch, "ones", lambda *_, **__: None)
-    monkeypatch.setattr(torch.nn.functional, "conv2d", lambda *_: torch.tensor(answer))
+    monkeypatch.setattr(torch.nn.functional, "conv2d", lambda *_: torch.tensor(result))
     assert cuda_fault() == fault
 
 

@@ -1,104 +1,50 @@
-"""Members side by side: how many, the same members as one after the other, and what happens when one fails."""
+"""One function for many items: in turn and in parallel processes."""
 
-import hashlib
-import signal
-import subprocess
-import sys
-import time
+import math
+import os
 from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.engine import members_at_once
+from pipeline.runtime import engine
+from pipeline.runtime.engine import available_cores, map_items, worker_count
 
 
-@pytest.mark.parametrize(
-    ("cpu", "workers", "members", "expected"),
-    [(True, 2, 8, 2), (True, 8, 3, 3), (True, 1, 4, 1), (True, 2, 0, 1), (False, 16, 8, 1)],
-)
-def test_how_many_work_at_once(cpu, workers, members, expected):
-    assert members_at_once(cpu, workers, members) == expected
+@pytest.mark.parametrize("processes", [1, 2])
+def test_results_are_in_the_order_of_the_items(processes: int):
+    assert map_items(math.factorial, [5, 0, 3, 4, 1], processes) == [120, 1, 6, 24, 1]
+    assert map_items(math.factorial, [3], processes) == [6]
 
 
-def digests(folder: Path) -> dict[str, str]:
-    files = sorted(folder.glob("*/*.safetensors"))
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_exception_of_one_item_is_raised(processes: int):
+    with pytest.raises(ValueError, match=r"invalid literal for int\(\).*'x'"):
+        map_items(int, ["1", "x", "2"], processes)
 
 
-def test_side_by_side_they_become_what_they_become_in_turn(smoke_copy, run_cli):
-    members = smoke_copy.run.folder / "members"
-    in_turn = digests(members)
-    assert len(in_turn) == 4
-    before = smoke_copy.receipts()
-    smoke_copy.forget(step for step in before if step.startswith(("teach-", "export-0")))
-    for path in members.glob("*/*.safetensors"):
-        path.unlink()
-    code, _, err = run_cli((*smoke_copy.argv, "--set", "device.workers=2"), smoke_copy.root)
-    assert code == 0, err
-    assert digests(members) == in_turn
-    redone = {"teach-00", "teach-01", "export-00", "export-01"}
-    assert {name for name in smoke_copy.redone(before) if name.startswith(("teach", "export"))} == redone
+def test_in_turn_is_in_this_process_and_ends_at_the_first_exception():
+    done = []
+
+    def work(item: int) -> float:
+        done.append(item)
+        return 1 / item
+
+    with pytest.raises(ZeroDivisionError):
+        map_items(work, [4, 0, 2], 1)
+    assert done == [4, 0]
 
 
-def test_a_member_that_fails_beside_another_is_said_in_one_line(smoke_copy, run_cli):
-    smoke_copy.forget(("teach-00", "teach-01"))
-    wild = ("teach.learning_rate=1e30", "teach.optimizer=sgd", "device.workers=2")
-    code, _, err = run_cli((*smoke_copy.argv, "--set", *wild), smoke_copy.root)
-    assert code == 3
-    assert err.count("\n") == 1
-    assert "the loss is not finite: member " in err
+def test_parallel_processes_share_the_cores_and_end_with_the_call(monkeypatch: pytest.MonkeyPatch):
+    def work(_: int) -> tuple[int, str]:  # a local function, which is sent to another process by value
+        return os.getpid(), os.environ["OMP_NUM_THREADS"]
+
+    monkeypatch.setattr(engine, "available_cores", lambda: 6)
+    processes, threads = zip(*map_items(work, [0, 1, 2], 2), strict=True)
+    assert threads == ("3", "3", "3")
+    assert os.getpid() not in processes
+    assert [process for process in processes if Path(f"/proc/{process}").exists()] == []
 
 
-def children_of(pid: int) -> set[int]:
-    """Every process that was started by a process, or by its children."""
-    direct = {int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    return direct.union(*(children_of(child) for child in direct if Path(f"/proc/{child}").exists()))
-
-
-def alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks at processes as Linux shows them")
-@pytest.mark.parametrize(
-    ("how", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)], ids=["terminated", "killed"]
-)
-def test_when_the_program_ends_its_processes_do(tiny_contest, smoke_arguments, tmp_path, how, code):
-    process = start(tiny_contest(), smoke_arguments, tmp_path)
-    wait_for_members(process)
-    children = children_of(process.pid)
-    assert len(children) >= 2
-    process.send_signal(how)
-    assert process.wait(timeout=30) == code
-    deadline = time.monotonic() + 20
-    while any(map(alive, children)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not [child for child in children if alive(child)]
-    err = process.communicate(timeout=30)[1]
-    if how == signal.SIGTERM:
-        assert err == "error: terminated; the same command resumes\n"
-
-
-def start(contest: Path, smoke_arguments: tuple[str, ...], root: Path) -> subprocess.Popen[str]:
-    """A run whose two members train for ever, in a process of its own."""
-    repository = str(Path(__file__).resolve().parents[3])
-    program = (
-        f"import signal, sys; sys.path.insert(0, {repository!r}); from pathlib import Path; "
-        "from pipeline import __main__ as line; signal.signal(signal.SIGTERM, line._terminate); "
-        f"sys.exit(line.main(sys.argv[1:], Path({str(root)!r})))"
-    )
-    argv = ["--data", str(contest), "--preset", "smoke", "--name", "ended", *smoke_arguments]
-    more = ["--set", "device.workers=2", "teach.epochs=100000"]
-    pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", program, *argv, *more], stdout=pipe, stderr=pipe, text=True)
-
-
-def wait_for_members(process: subprocess.Popen[str]) -> None:
-    """Until both have said an epoch."""
-    assert process.stdout is not None
-    waited_for = {"member 0: epoch", "member 1: epoch"}
-    while waited_for:
-        line = process.stdout.readline()
-        assert line, process.communicate()[1]
-        waited_for = {beginning for beginning in waited_for if not line.startswith(beginning)}
+def test_workers_are_one_per_core_unless_they_are_set():
+    assert available_cores() >= 1
+    assert [worker_count(setting) for setting in (0, 1, 7)] == [available_cores(), 1, 7]

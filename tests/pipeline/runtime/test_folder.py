@@ -18,11 +18,11 @@ def test_plain_names_are_taken(name: str):
     assert check_name(name) == name
 
 
-def test_everything_of_a_run_lies_below_its_two_folders(tmp_path: Path):
+def test_all_files_of_a_run_are_below_its_two_folders(tmp_path: Path):
     run = RunFolder(tmp_path, "r")
     files = [run.request, run.metrics, run.contest, run.member(3), run.soft_labels, run.student, run.packed("fp16")]
     files += [run.view("student", split, view) for split in SPLITS for view in range(3)]
-    files += [run.receipt("teach-00"), run.pack_report, run.checkpoint(run.student), run.predictions]
+    files += [run.receipt("teach-00"), run.pack_record, run.checkpoint(run.student), run.predictions]
     assert all(path.is_relative_to(tmp_path / "runs" / "r") for path in files)
     assert run.submission == tmp_path / "submissions" / "r"
     assert len(set(files)) == len(files) == 20

@@ -154,7 +154,7 @@ def test_rows_that_do_not_exist_are_refused(row: str):
         ("distill.ema_decay=nan", "distill.ema_decay: input should be less than 1, found nan"),
         ("views.teacher_policy=none", "views.teacher_policy: input should be 'teacher' or 'student', found 'none'"),
         ("export.weights=[1, 2, 3]", "export.weights has 3 entries, the ensemble has 2 members"),
-        ("export.flip=cleen", "export.flip: expected true, false or \"clean\", found 'cleen'"),
+        ("export.tta_flip=cleen", "export.tta_flip: expected true, false or \"clean\", found 'cleen'"),
         ("export.weights=[0, 0]", "export: weights must not all be 0"),
         ("views.student_views.x=3", "student_views is a value, not a section"),
         ("teach=3", "teach: input should be a valid dictionary"),

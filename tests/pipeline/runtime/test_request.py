@@ -26,14 +26,16 @@ def make_request(**changes: object) -> Request:
     return Request.model_validate(facts | changes)
 
 
-@pytest.mark.parametrize("changes", [{}, {"budget_bytes": 1, "inductive": True, "final": True, "labels": ("/é.st",)}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"budget_bytes": 1, "inductive": True, "final": True, "soft_labels": ("/é.st",)}]
+)
 def test_round_trip(run: RunFolder, changes: dict[str, object]):
     request = make_request(**changes)
     save_request(run, request)
     assert load_request(run) == request
 
 
-@pytest.mark.parametrize("preset", ["cpu", "demo", "gpu", "quick", "report"])
+@pytest.mark.parametrize("preset", ["cpu", "demo", "gpu", "quick", "reference"])
 def test_every_preset_comes_back_equal(run: RunFolder, preset: str):
     request = make_request(preset=preset, settings=load_settings(preset, []))
     save_request(run, request)
@@ -78,7 +80,7 @@ def test_a_damaged_request_is_refused_in_one_line(run: RunFolder, content: bytes
         (True, True, "inductive, final", ("training", "validation")),
     ],
 )
-def test_protocol_decides_what_the_student_sees(
+def test_the_protocol_decides_the_splits_of_the_student(
     run: RunFolder, inductive: bool, final: bool, protocol: str, splits: tuple[str, ...]
 ):
     request = make_request(inductive=inductive, final=final)

@@ -5,12 +5,12 @@ from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import PRESETS, load_settings, preset_names
 from pipeline.runtime.settings import Settings
 
-# the reference solution's eight of one kind; the best that is known for its price, twice (README), and what extends it
-ONE_NETWORK = {"report", "cpu", "quick", "study"}
+# eight alike in the reference solution; the best known for their time (README), and the presets that extend them
+ONE_NETWORK = {"reference", "cpu", "quick", "study"}
 
 
 @pytest.mark.parametrize("preset", preset_names())
-def test_presets_load_and_say_what_they_are_for(preset: str):
+def test_presets_load_and_state_their_purpose_and_cost(preset: str):
     settings = load_settings(preset, [])
     assert settings.teach.members
     first_comment = ""
@@ -24,7 +24,7 @@ def test_presets_load_and_say_what_they_are_for(preset: str):
 
 
 def test_all_presets_are_listed():
-    assert preset_names() == ["cpu", "demo", "families", "gpu", "quick", "report", "smoke", "study"]
+    assert preset_names() == ["cpu", "demo", "families", "gpu", "quick", "reference", "smoke", "study"]
 
 
 @pytest.mark.parametrize("preset", sorted(set(preset_names()) - ONE_NETWORK))
@@ -40,7 +40,7 @@ def test_no_two_members_are_alike(preset: str):
 
 def test_full_ensembles_have_eight_members():
     assert len(load_settings("gpu", []).teach.members) == 8
-    assert len(load_settings("report", []).teach.members) == 8
+    assert len(load_settings("reference", []).teach.members) == 8
 
 
 def test_smoke_has_epochs_enough_to_resume_in_the_middle():
@@ -58,15 +58,15 @@ def test_rows_inherit_from_teach_what_they_do_not_state():
     assert first.label_smoothing == second.label_smoothing == 0.1  # the default of [teach], not that of a training
 
 
-@pytest.mark.parametrize(("flip", "mirror", "mirrored"), [(1, 1, True), (1, 0, False), (0, 1, False), (0, 0, False)])
-def test_a_file_answers_for_mirror_images_where_the_student_learned_them(flip: int, mirror: int, mirrored: bool):
-    settings = load_settings("smoke", [f"distill.flip={bool(flip)}".lower(), f"pack.mirror={bool(mirror)}".lower()])
-    assert settings.mirrored() is mirrored
+@pytest.mark.parametrize(("flip", "wanted", "tta_flip"), [(1, 1, True), (1, 0, False), (0, 1, False), (0, 0, False)])
+def test_a_file_predicts_with_flip_tta_where_the_student_trained_with_flips(flip: int, wanted: int, tta_flip: bool):
+    changes = [f"distill.augment.flip={bool(flip)}".lower(), f"pack.tta_flip={bool(wanted)}".lower()]
+    assert load_settings("smoke", changes).tta_flip() is tta_flip
 
 
-@pytest.mark.parametrize(("epochs", "mirrored"), [(0, True), (2, False)])
-def test_low_bit_epochs_without_flips_end_answers_for_mirror_images(epochs: int, mirrored: bool):
-    assert load_settings("smoke", ["quantise.flip=false", f"quantise.epochs={epochs}"]).mirrored() is mirrored
+@pytest.mark.parametrize(("epochs", "tta_flip"), [(0, True), (2, False)])
+def test_low_bit_epochs_without_flips_end_flip_tta(epochs: int, tta_flip: bool):
+    assert load_settings("smoke", ["quantise.augment.flip=false", f"quantise.epochs={epochs}"]).tta_flip() is tta_flip
 
 
 @pytest.mark.parametrize("name", ["distill", "views", "teach"])
@@ -79,28 +79,32 @@ def test_settings_are_frozen(name: str):
 
 
 def test_when_to_save_does_not_shape_the_result():
-    testing = load_settings("smoke", ["distill.focus=testing"]).distill
+    testing = load_settings("smoke", ["distill.final_phase.images=testing"]).distill
     known = set(type(testing).model_fields)
-    assert known - set(testing.shaping()) == {"checkpoint_seconds", "start"}  # of the start the bytes are read
+    assert known - set(testing.shaping()) == {"checkpoint_seconds", "init_from"}  # the bytes of init_from are an input
 
 
-def test_how_a_focus_is_set_shapes_nothing_without_one():
-    unseen, testing = (load_settings("smoke", [f"distill.focus={name}"]).distill for name in ("unseen", "testing"))
-    assert set(testing.shaping()) - set(unseen.shaping()) == {"focus", "focus_part", "focus_share"}
+def test_the_final_phase_shapes_nothing_where_there_is_none():
+    none, testing = (
+        load_settings("smoke", [f"distill.final_phase.images={name}"]).distill for name in ("none", "testing")
+    )
+    assert set(testing.shaping()) - set(none.shaping()) == {"final_phase"}
+    assert set(testing.shaping()["final_phase"]) == {"images", "fraction", "test_share"}
 
 
-@pytest.mark.parametrize("name", ["focus_part", "focus_share"])
+@pytest.mark.parametrize("name", ["fraction", "test_share"])
 @pytest.mark.parametrize("value", ["0", "1.1", "-0.1"])
-def test_a_focus_has_some_of_the_epochs_and_of_each(name: str, value: str):
-    with pytest.raises(RequestError, match=rf"distill\.{name}: .*(greater|less) than"):
-        load_settings("smoke", [f"distill.{name}={value}"])
+def test_the_final_phase_has_some_of_the_epochs_and_test_images_in_each(name: str, value: str):
+    with pytest.raises(RequestError, match=rf"distill\.final_phase\.{name}: .*(greater|less) than"):
+        load_settings("smoke", [f"distill.final_phase.{name}={value}"])
 
 
-def test_the_low_bit_student_sees_its_pictures_as_the_student_does():
-    settings = load_settings("smoke", ["distill.flip=false", "distill.batch_size=7"])
-    assert (settings.quantise.flip, settings.quantise.batch_size, settings.quantise.shift) == (False, 7, 1)
-    settings = load_settings("smoke", ["distill.flip=false", "quantise.flip=true"])
-    assert settings.quantise.flip is True
+def test_the_low_bit_student_inherits_batch_size_and_augmentation():
+    settings = load_settings("smoke", ["distill.augment.flip=false", "distill.batch_size=7"])
+    augment = settings.quantise.augment
+    assert (augment.flip, settings.quantise.batch_size, augment.shift) == (False, 7, 1)
+    settings = load_settings("smoke", ["distill.augment.flip=false", "quantise.augment.flip=true"])
+    assert settings.quantise.augment.flip is True
     assert (settings.quantise.epochs, settings.distill.epochs) == (2, 3)  # its own
 
 

@@ -66,7 +66,7 @@ def test_a_step_is_done_once(run: RunFolder, step: Step, capsys: pytest.CaptureF
         ({"reads": dict.fromkeys("abcd", "1")}, "what it reads changed (views, labels, a, ...)"),
     ],
 )
-def test_changes_are_told_in_words(
+def test_a_changed_step_is_done_again_for_a_stated_reason(
     run: RunFolder, step: Step, changes: dict[str, Any], reason: str, capsys: pytest.CaptureFixture[str]
 ):
     run_step(run, step, work_of(step))
@@ -90,7 +90,7 @@ def test_bad_outputs_are_made_again(run: RunFolder, step: Step, output: int):
     assert why_not_current(run, step) == f"{path.name} is missing"
     run_step(run, step, work_of(step))
     path.write_bytes(b"longer content")
-    assert why_not_current(run, step) == f"{path.name} has another size than its receipt says"
+    assert why_not_current(run, step) == f"{path.name} has another size than in its receipt"
     run_step(run, step, work_of(step))
     damage(path)
     assert why_not_current(run, step) == f"{path.name} is damaged"
@@ -119,7 +119,7 @@ def test_large_outputs_with_another_time_are_hashed(run: RunFolder, step: Step):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null", '{"outputs": {}, "version": 1}'])
-def test_a_damaged_receipt_is_told_in_one_line(
+def test_a_damaged_receipt_is_reported_in_one_line(
     run: RunFolder, step: Step, content: str, capsys: pytest.CaptureFixture[str]
 ):
     run_step(run, step, work_of(step))
@@ -160,7 +160,7 @@ def test_no_receipt_while_the_work_is_going_on_nor_after_it_failed(
         run_step(run, replace(step, version=2), fail)
     assert not run.receipt("distill").exists()
     assert why_not_current(run, step) == ""
-    assert run_step(run, step, work_of(step))  # the lock was given back
+    assert run_step(run, step, work_of(step))  # the lock was released
 
 
 def make_two_views(run: RunFolder) -> None:
@@ -171,7 +171,7 @@ def make_two_views(run: RunFolder) -> None:
         run_step(run, step, work_of(step, name.encode()))
 
 
-def test_a_step_asked_for_too_early_names_what_comes_first(run: RunFolder, step: Step):
+def test_a_stage_started_too_early_names_the_one_before_it(run: RunFolder, step: Step):
     with pytest.raises(RequestError, match=r"run r: teach-00 is not done yet; run \./run\.sh teach --name r first"):
         output_digest(run, "teach-00", run.member(0))
     make_two_views(run)

@@ -78,7 +78,7 @@ def small_disk() -> Iterator[None]:
 def test_a_disk_that_fills_up_is_told_and_the_run_goes_on_later(smoke_copy, run_cli: RunCli):
     expected = file_digest(smoke_copy.run.submission / "student.bin")
     smoke_copy.forget(["distill", "quantise", "pack", "predict", "deliver"])
-    for folder in (smoke_copy.run.student.parent, smoke_copy.run.pack_report.parent, smoke_copy.run.submission):
+    for folder in (smoke_copy.run.student.parent, smoke_copy.run.pack_record.parent, smoke_copy.run.submission):
         shutil.rmtree(folder)
     with small_disk():
         code, _, err = run_cli(smoke_copy.argv, smoke_copy.root)

@@ -36,17 +36,17 @@ def test_a_contest_that_moved_is_the_same_contest(smoke_copy, run_cli, tmp_path)
     assert "prepare-decode: done before, skipped" in out
 
 
-def test_labels_of_teachers_that_know_validation_are_refused(smoke_run, run_cli, tmp_path):
+def test_soft_labels_of_teachers_trained_on_validation_are_refused(smoke_run, run_cli, tmp_path):
     labels = load_soft_labels(smoke_run.run.submission / "soft_labels.safetensors")
     save_soft_labels(tmp_path / "final.safetensors", replace(labels, final=True))
-    code, _, err = run_cli([*smoke_run.argv, "--labels", str(tmp_path / "final.safetensors")], tmp_path / "root")
+    code, _, err = run_cli([*smoke_run.argv, "--soft-labels", str(tmp_path / "final.safetensors")], tmp_path / "root")
     assert code == 2
-    assert "made with --final, its teachers know the validation labels; give --final here too" in err
+    assert "made with --final, its teachers were trained on validation; give --final here too" in err
     assert not (tmp_path / "root" / "submissions").exists()
 
 
 def test_verify_refuses_a_file_without_its_weights(run_cli, tmp_path):
-    header = Header(STUDENTS["report-student"], 64, default_classes(11), (1, 1, 1), (1, 1, 1))
+    header = Header(STUDENTS["reference-student"], 64, default_classes(11), (1, 1, 1), (1, 1, 1))
     empty = write_container(header, [Entry(Codec.FP16, b"")] * 16)
     (tmp_path / "empty.bin").write_bytes(empty)
     code, _, err = run_cli(["verify", tmp_path / "empty.bin"], tmp_path)

@@ -22,7 +22,7 @@ LATE = {"export-soft-labels", "distill", "quantise", "pack", "predict", "deliver
 
 
 def rerun(smoke, run_cli: RunCli, *more: str) -> tuple[set[str], str]:
-    """The steps that the same command, and more, does; and what it says."""
+    """The steps that the same command, and more, does; and its output."""
     before = smoke.receipts()
     code, out, err = run_cli([*smoke.argv, *more], smoke.root)
     assert (code, err) == (0, "")
@@ -87,9 +87,9 @@ def test_supplied_weights_are_taken_in_and_not_trained(smoke_copy, run_cli: RunC
     assert "teach-00" not in done
     assert "member 1: epoch" not in out
     assert file_digest(smoke_copy.run.member(1)) == file_digest(weights)
-    told = manifest_of(smoke_copy)
-    assert told["teacher"]["members"][1]["weights_sha256"] == file_digest(weights)
-    assert told["settings"]["teach"]["members"][1]["weights"] == "w.safetensors"
+    manifest = manifest_of(smoke_copy)
+    assert manifest["teacher"]["members"][1]["weights_sha256"] == file_digest(weights)
+    assert manifest["settings"]["teach"]["members"][1]["weights"] == "w.safetensors"
 
 
 def test_supplied_weights_of_another_network(smoke_copy, run_cli: RunCli):
@@ -100,7 +100,7 @@ def test_supplied_weights_of_another_network(smoke_copy, run_cli: RunCli):
     assert err.count("\n") == 1
 
 
-def test_other_weights_of_the_ensemble_ask_no_member_again(smoke_copy, run_cli: RunCli):
+def test_other_ensemble_weights_export_no_member_again(smoke_copy, run_cli: RunCli):
     assert rerun(smoke_copy, run_cli, "--set", "export.weights=[1, 3]")[0] == LATE
 
 
@@ -134,9 +134,7 @@ def test_inductive_keeps_the_test_images_out(smoke_copy, run_cli: RunCli):
     ("flags", "expected"),
     [((), LATE - {"export-soft-labels"}), (("--final",), LATE | FINAL | {"export-00", "export-01"})],
 )
-def test_a_focus_on_testing_gives_the_test_images_the_last_epochs(
-    smoke_copy, run_cli: RunCli, monkeypatch, flags, expected
-):
+def test_a_final_phase_gives_the_test_images_the_last_epochs(smoke_copy, run_cli: RunCli, monkeypatch, flags, expected):
     learned, epoch_of = [], EpochBatches.epoch
 
     def spied(batches: EpochBatches, epoch: int) -> Iterator[Batch]:
@@ -146,19 +144,22 @@ def test_a_focus_on_testing_gives_the_test_images_the_last_epochs(
         return iter(of_epoch)
 
     monkeypatch.setattr(EpochBatches, "epoch", spied)
-    done, _ = rerun(smoke_copy, run_cli, *flags, "--set", "distill.focus=testing", "distill.focus_part=0.4")
+    done, _ = rerun(
+        smoke_copy, run_cli, *flags, "--set", "distill.final_phase.images=testing", "distill.final_phase.fraction=0.4"
+    )
     assert done == expected
     assert learned == ["all", "all", "test images", *["test images"] * 2]  # 3 epochs, then 2 with low-bit weights
-    assert manifest_of(smoke_copy)["focus"] == "testing"
+    assert manifest_of(smoke_copy)["final_phase"] == "testing"
 
 
-def test_how_a_focus_that_is_not_set_would_be_redoes_nothing(smoke_copy, run_cli: RunCli):
-    assert rerun(smoke_copy, run_cli, "--set", "distill.focus_part=0.4", "distill.focus_share=0.9")[0] == {"deliver"}
+def test_settings_of_a_final_phase_that_is_off_redo_nothing(smoke_copy, run_cli: RunCli):
+    changes = ("distill.final_phase.fraction=0.4", "distill.final_phase.test_share=0.9")
+    assert rerun(smoke_copy, run_cli, "--set", *changes)[0] == {"deliver"}
 
 
-def test_a_focus_on_testing_is_not_inductive(smoke_copy, run_cli: RunCli):
-    argv = [*smoke_copy.argv, "--inductive", "--set", "distill.focus=testing"]
-    expected = 'distill.focus: found "testing", which --inductive bans; expected "unseen"'
+def test_a_final_phase_of_test_images_is_not_inductive(smoke_copy, run_cli: RunCli):
+    argv = [*smoke_copy.argv, "--inductive", "--set", "distill.final_phase.images=testing"]
+    expected = 'distill.final_phase.images: found "testing", which --inductive bans; expected "none"'
     code, _, err = run_cli(argv, smoke_copy.root)
     assert (code, err) == (2, f"error: {expected}\n")
 
@@ -193,13 +194,13 @@ def test_a_damaged_output_is_made_again(smoke_copy, run_cli: RunCli):
     assert delivered.read_bytes() == expected
 
 
-def test_verify_reads_every_view_again(smoke_copy, run_cli: RunCli):
+def test_rehash_reads_every_view_again(smoke_copy, run_cli: RunCli):
     view = smoke_copy.run.view("student", "testing", 1)
     expected, stat = view.read_bytes(), view.stat()
     view.write_bytes(expected[:-1] + bytes([expected[-1] ^ 1]))
     os.utime(view, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert rerun(smoke_copy, run_cli)[0] == set()
-    assert rerun(smoke_copy, run_cli, "--verify")[0] == {"prepare-student-testing-001"}
+    assert rerun(smoke_copy, run_cli, "--rehash")[0] == {"prepare-student-testing-001"}
     assert view.read_bytes() == expected
 
 
@@ -245,7 +246,7 @@ def test_a_checkpoint_of_other_settings_is_not_resumed(smoke_copy, run_cli: RunC
     assert "student: epoch 1 of 3" in out
 
 
-def test_a_damaged_checkpoint_is_told_and_not_used(smoke_copy, run_cli: RunCli):
+def test_a_damaged_checkpoint_is_not_used(smoke_copy, run_cli: RunCli):
     expected = file_digest(smoke_copy.run.student)
     smoke_copy.forget(["distill"])
     smoke_copy.run.checkpoint(smoke_copy.run.student).write_bytes(b"damaged")

@@ -1,4 +1,4 @@
-"""The whole run on a tiny contest, seen from outside: what it delivers, and whether what it says of it is true."""
+"""The whole run on a tiny contest, seen from outside: what it delivers, and whether its manifest is true."""
 
 import csv
 import hashlib
@@ -29,18 +29,18 @@ def manifest(smoke_run) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def answers(smoke_run) -> Callable[[str], np.ndarray]:
-    """The classes that student.bin gives the pictures of a split, from the contest's own files; shares no stage."""
+def predictions(smoke_run) -> Callable[[str], np.ndarray]:
+    """Predicted classes of student.bin for a split, from the contest's own files; shares no stage with the run."""
     student = unpack_student((smoke_run.run.submission / "student.bin").read_bytes())
     mean, std = (np.array(value, np.float32) for value in (student.header.mean, student.header.std))
 
-    def answer(split: str) -> np.ndarray:
+    def predict(split: str) -> np.ndarray:
         files = sorted((smoke_run.data / split).iterdir(), key=lambda path: path.name)
-        pictures_NHWC = np.stack([np.asarray(Image.open(path)) for path in files]).astype(np.float32)
-        inputs = torch.from_numpy((pictures_NHWC - mean) / std).permute(0, 3, 1, 2)
+        images_NHWC = np.stack([np.asarray(Image.open(path)) for path in files]).astype(np.float32)
+        inputs = torch.from_numpy((images_NHWC - mean) / std).permute(0, 3, 1, 2)
         return student.module(inputs).argmax(1).numpy()
 
-    return answer
+    return predict
 
 
 def read_csv(path: Path) -> list[list[str]]:
@@ -59,7 +59,7 @@ def test_last_line_is_the_gate(smoke_run):
     assert smoke_run.stdout.splitlines()[-1] == f"fits: {size} of 300000 bytes"
 
 
-def test_the_protocol_is_said_beside_the_accuracy(smoke_run, manifest: dict[str, Any]):
+def test_the_protocol_stands_beside_the_accuracy(smoke_run, manifest: dict[str, Any]):
     line = next(line for line in smoke_run.stdout.splitlines() if line.startswith("  validation "))
     assert f"student {manifest['accuracy'][0]['value']:.2%} (decoded file, transductive)" in line
 
@@ -69,7 +69,7 @@ def test_manifest_of_the_size(smoke_run, manifest: dict[str, Any]):
     assert manifest["budget_bytes"] == 300_000
     assert manifest["fits"] is True
     assert manifest["precision"] == "fp16"
-    assert manifest["network"] == "report-student"
+    assert manifest["network"] == "reference-student"
     weights = sum(parameter.numel() for parameter in unpack_smoke(smoke_run).parameters())
     assert weights < manifest["parameters"] == 109_779  # BatchNorm is folded away in the file
 
@@ -85,9 +85,9 @@ def test_manifest_has_the_digest_of_every_other_file(smoke_run, manifest: dict[s
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
 
 
-def test_manifest_accuracy_is_that_of_the_delivered_file(manifest: dict[str, Any], answers, smoke_run):
+def test_manifest_accuracy_is_that_of_the_delivered_file(manifest: dict[str, Any], predictions, smoke_run):
     labels = [int(path.name.split("_")[0]) for path in sorted((smoke_run.data / "validation").iterdir())]
-    expected = float((answers("validation") == np.array(labels)).mean())
+    expected = float((predictions("validation") == np.array(labels)).mean())
     assert manifest["accuracy"] == [
         {
             "split": "validation",
@@ -104,7 +104,7 @@ def test_manifest_accuracy_is_that_of_the_delivered_file(manifest: dict[str, Any
 
 def test_manifest_of_where_it_came_from(smoke_run, manifest: dict[str, Any]):
     assert (manifest["name"], manifest["contest"], manifest["preset"]) == ("tiny", "tiny", "smoke")
-    assert (manifest["protocol"], manifest["focus"]) == ("transductive", "unseen")
+    assert (manifest["protocol"], manifest["final_phase"]) == ("transductive", "none")
     assert manifest["seeds"] == {"student": 0, "members": [1, 2]}
     assert manifest["settings"]["distill"]["batch_size"] == 4
     assert manifest["settings_sha256"] == value_digest(manifest["settings"])
@@ -116,16 +116,16 @@ def test_manifest_of_where_it_came_from(smoke_run, manifest: dict[str, Any]):
 
 def test_manifest_of_the_time(manifest: dict[str, Any]):
     seconds = manifest["stage_seconds"]
-    assert list(seconds) == ["prepare", "teach", "export", "distill", "pack", "predict"]
+    assert list(seconds) == ["prepare", "teach", "export", "distill", "quantise", "pack", "predict"]
     assert all(0 <= value < 600 for value in seconds.values())
     assert seconds["teach"] > 0
 
 
 def test_manifest_of_the_teacher(manifest: dict[str, Any], smoke_run):
     teacher = manifest["teacher"]
-    assert teacher["labels"] == ""
+    assert teacher["soft_labels"] == ""
     assert [(row["network"], row["seed"], row["epochs"]) for row in teacher["members"]] == [
-        ("report-cnn", 1, 3),
+        ("reference-cnn", 1, 3),
         ("test_resnet", 2, 3),
     ]
     assert teacher["members"][0]["parameters"] == 842_923
@@ -144,7 +144,7 @@ def test_manifest_agreement_is_that_of_the_two_csvs(manifest: dict[str, Any], sm
     assert found["testing"]["agreement"] == sum(equal) / 12
     assert {split: row["images"] for split, row in found.items()} == {"training": 42, "validation": 12, "testing": 12}
     shipped = next(row for row in manifest["precisions"] if row["precision"] == manifest["precision"])
-    assert all(found["validation"][name] == shipped[f"validation_{name}"] for name in ("agreement", "divergence"))
+    assert all(found["validation"][name] == shipped[f"validation_{name}"] for name in ("agreement", "kl"))
 
 
 @pytest.mark.parametrize("name", ["predictions.csv", "teacher_predictions.csv"])
@@ -155,14 +155,14 @@ def test_csv(smoke_run, name: str):
     assert {row[1] for row in rows} <= {"0", "1", "2"}
 
 
-def test_csv_says_what_the_delivered_file_says(smoke_run, answers):
+def test_csv_holds_the_predictions_of_the_delivered_file(smoke_run, predictions):
     rows = read_csv(smoke_run.run.submission / "predictions.csv")[1:]
-    assert [int(row[1]) for row in rows] == answers("testing").tolist()
+    assert [int(row[1]) for row in rows] == predictions("testing").tolist()
 
 
 @pytest.mark.parametrize("name", ["predictions.csv", "teacher_predictions.csv"])
 def test_the_colours_are_learnt(smoke_run, name: str):
-    """The test images' classes go 0, 1, 2, 0, ...: whatever mixes up pictures and labels shows here."""
+    """The test images' classes go 0, 1, 2, 0, ...: whatever mixes up images and labels shows here."""
     rows = read_csv(smoke_run.run.submission / name)[1:]
     assert sum(int(row[1]) == i % 3 for i, row in enumerate(rows)) >= 10
 
@@ -209,24 +209,24 @@ def test_one_line_of_metrics_per_epoch(smoke_run):
 
 
 def test_ledger_adds_up_to_the_packed_bytes(smoke_run, manifest: dict[str, Any]):
-    report = json.loads(smoke_run.run.pack_report.read_text())
-    assert report["chosen"] == manifest["precision"]
-    assert sum(row["size_bytes"] for row in report["ledger"]) == manifest["packed_bytes"]
-    assert (report["ledger"][0]["name"], report["ledger"][-1]["name"]) == ("header", "check-sum")
-    sizes = {row["precision"]: row["packed_bytes"] for row in report["measured"]}
+    record = json.loads(smoke_run.run.pack_record.read_text())
+    assert record["chosen"] == manifest["precision"]
+    assert sum(row["size_bytes"] for row in record["ledger"]) == manifest["packed_bytes"]
+    assert (record["ledger"][0]["name"], record["ledger"][-1]["name"]) == ("header", "check-sum")
+    sizes = {row["precision"]: row["packed_bytes"] for row in record["measured"]}
     assert sizes == {name: smoke_run.run.packed(name).stat().st_size for name in sizes}
     assert len(sizes) == 6
 
 
-def test_the_file_says_how_it_was_trained(smoke_run):
+def test_the_header_tells_how_the_file_was_trained(smoke_run):
     found, _ = read_container((smoke_run.run.submission / "student.bin").read_bytes())
-    assert (found.inductive, found.final, found.mirrored, found.image_size) == (False, False, True, 16)
+    assert (found.inductive, found.final, found.tta_flip, found.image_size) == (False, False, True, 16)
 
 
 def test_predict_gives_the_delivered_csv(smoke_run, run_cli: RunCli, tmp_path: Path):
     student, out = smoke_run.run.submission / "student.bin", tmp_path / "new" / "out.csv"
-    code, said, _ = run_cli(["predict", student, "--data", smoke_run.data, "--out", out], tmp_path)
-    assert (code, said) == (0, f"{out}: 12 predictions\n")
+    code, out_text, _ = run_cli(["predict", student, "--data", smoke_run.data, "--out", out], tmp_path)
+    assert (code, out_text) == (0, f"{out}: 12 predictions\n")
     assert out.read_bytes() == (smoke_run.run.submission / "predictions.csv").read_bytes()
     assert [path.name for path in out.parent.iterdir()] == ["out.csv"]
 
@@ -249,7 +249,7 @@ def test_verify_at_the_edge(smoke_run, run_cli: RunCli, tmp_path: Path, more: in
     first, last = out.splitlines()
     assert last == f"{word}: {size} of {size + more} bytes"
     assert "plain(16, 0), 3 classes, 16x16 pixels" in first
-    assert first.endswith("transductive, answers for mirror images too, check-sum right")
+    assert first.endswith("transductive, flip TTA, check-sum right")
 
 
 def test_verify_has_the_contests_budget(smoke_run, run_cli: RunCli, tmp_path: Path):

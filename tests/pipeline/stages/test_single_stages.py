@@ -1,4 +1,4 @@
-"""Parts of a run: its steps one by one, soft labels from another run, what two processes may not do at once."""
+"""Parts of a run: its stages one by one, given soft labels, what two processes may not do at once."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime.atomic import file_digest
-from pipeline.stages.teacher.given_soft_labels import members_told
+from pipeline.stages.teacher.given_soft_labels import recorded_members
 
 RunCli = Callable[..., tuple[int, str, str]]
 
@@ -48,7 +48,9 @@ def test_stages_one_by_one(smoke_copy, run_cli: RunCli):
     assert "export-soft-labels is not done yet; run ./run.sh export --name tiny first" in too_early("distill")
     assert stage("export") == {"export-00", "export-01", "export-soft-labels"}
     assert "distill is not done yet; run ./run.sh distill --name tiny first" in too_early("pack")
-    assert stage("distill") == {"distill", "quantise"}
+    assert stage("distill") == {"distill"}
+    assert "quantise is not done yet; run ./run.sh quantise --name tiny first" in too_early("pack")
+    assert stage("quantise") == {"quantise"}
     assert stage("pack") == {"pack"}
     assert file_digest(smoke.run.packed("fp16")) == student
 
@@ -61,16 +63,16 @@ def test_members_that_do_not_exist(smoke_copy, run_cli: RunCli, member: str):
 
 
 def test_a_stage_of_a_run_that_was_never_started(run_cli: RunCli, tmp_path: Path):
-    for stage in ("prepare", "teach", "export", "distill", "pack"):
+    for stage in ("prepare", "teach", "export", "distill", "quantise", "pack"):
         code, _, err = run_cli([stage, "--name", "gone"], tmp_path)
         assert code == 2
         assert "--name gone: no such run" in err
     assert not list(tmp_path.iterdir())
 
 
-def test_labels_of_a_run_replace_its_teachers(smoke_run, run_cli: RunCli, tmp_path: Path):
+def test_soft_labels_of_a_run_replace_its_teachers(smoke_run, run_cli: RunCli, tmp_path: Path):
     labels = smoke_run.run.submission / "soft_labels.safetensors"
-    code, out, err = run_cli([*smoke_run.argv, "--labels", str(labels)], tmp_path)
+    code, out, err = run_cli([*smoke_run.argv, "--soft-labels", str(labels)], tmp_path)
     assert (code, err) == (0, "")
     assert "member" not in out
     run_folder = tmp_path / "runs" / "tiny"
@@ -82,26 +84,26 @@ def test_labels_of_a_run_replace_its_teachers(smoke_run, run_cli: RunCli, tmp_pa
     manifest = json.loads((tmp_path / "submissions" / "tiny" / "manifest.json").read_text())
     teacher = json.loads((labels.parent / "manifest.json").read_text())["teacher"]
     assert len(teacher["members"]) == len(manifest["seeds"]["members"]) > 0
-    assert manifest["teacher"] == teacher | {"labels": labels.name, "labels_sha256": [file_digest(labels)]}
+    assert manifest["teacher"] == teacher | {"soft_labels": labels.name, "soft_labels_sha256": [file_digest(labels)]}
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"sha256": []}', '{"teacher": {"members": [{}]}, "sha256": {}}', None])
-def test_labels_without_a_manifest_that_is_theirs(smoke_run, tmp_path: Path, damage: str | None):
+def test_soft_labels_without_a_manifest_of_their_own(smoke_run, tmp_path: Path, damage: str | None):
     labels = tmp_path / "soft_labels.safetensors"
     labels.write_bytes(b"others" if damage is None else smoke_run.run.soft_labels.read_bytes())
     manifest = tmp_path / "manifest.json"
     delivered = (smoke_run.run.submission / "manifest.json").read_text()
     manifest.write_text(delivered if damage is None else damage)
-    assert members_told(manifest, file_digest(labels)) == []
+    assert recorded_members(manifest, file_digest(labels)) == []
 
 
-def test_labels_of_other_pictures_are_refused(smoke_run, run_cli: RunCli, tmp_path: Path):
+def test_soft_labels_of_other_images_are_refused(smoke_run, run_cli: RunCli, tmp_path: Path):
     labels = smoke_run.run.submission / "soft_labels.safetensors"
-    argv = [*smoke_run.argv, "--labels", str(labels), "--set", "views.seed=1"]
+    argv = [*smoke_run.argv, "--soft-labels", str(labels), "--set", "views.seed=1"]
     code, out, err = run_cli(argv, tmp_path)
     assert code == 2
     assert f"error: {labels}: its view 1 of training has digest " in err
-    assert "the teacher saw other pictures (policy 'student', seed 0)" in err
+    assert "the teacher saw other images (policy 'student', seed 0)" in err
     assert "epoch" not in out
     assert not (tmp_path / "submissions").exists()
 

@@ -30,9 +30,9 @@ def test_the_study_at_smoke_scale(smoke_run, smoke_arguments, run_cli, tmp_path)
     with (folder / "members.csv").open(newline="") as file:
         members = list(csv.DictReader(file))
     assert [(row["network"], row["seed"]) for row in members] == [
-        ("report-cnn", "1"),
+        ("reference-cnn", "1"),
         ("test_resnet", "2"),
-        ("report-cnn", "1001"),
+        ("reference-cnn", "1001"),
         ("test_resnet", "1002"),
     ]
     with (folder / "ensembles.csv").open(newline="") as file:
@@ -46,10 +46,10 @@ def test_the_study_at_smoke_scale(smoke_run, smoke_arguments, run_cli, tmp_path)
 
 @pytest.mark.parametrize(
     ("more", "message"),
-    [(("--budgets", "5000"), "it has no --budgets"), (("--labels",), "no --labels")],
+    [(("--budgets", "5000"), "it has no --budgets"), (("--soft-labels",), "no --soft-labels")],
 )
 def test_what_it_cannot_do_is_refused(smoke_run, smoke_arguments, run_cli, tmp_path, more, message):
-    more = (*more, smoke_run.run.soft_labels) if more == ("--labels",) else more
+    more = (*more, smoke_run.run.soft_labels) if more == ("--soft-labels",) else more
     argv = ["study", "members", "--data", smoke_run.data, "--name", "p", "--preset", "smoke", *smoke_arguments, *more]
     code, _, err = run_cli(argv, tmp_path)
     assert code == 2

@@ -1,4 +1,4 @@
-"""What the tests of the train loop share: a small student, a small training set and a training that is watched."""
+"""For the tests of the train loop: a small student, a small training set and a training that is recorded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ from models.students.families import Network
 from pipeline.data.augment import Batch
 from pipeline.data.batches import Normalisation, TrainingSet
 from pipeline.runtime.device import Device
-from pipeline.runtime.settings import TrainingSettings
 from pipeline.runtime.tensor_file import load_tensors
-from pipeline.training.loop import EpochReport, Training, train
+from pipeline.runtime.training_settings import TrainingSettings
+from pipeline.training.loop import EpochResult, Training, train
 from pipeline.training.losses import student_loss
 
 CPU = Device(torch.device("cpu"), torch.float32, "cpu")
@@ -37,13 +37,13 @@ def training_set(folder: Path, count: int = 12, views: int = 2) -> TrainingSet:
 
 @dataclass
 class Probe:
-    """Trains in a folder of its own, and remembers the reports. What `on_loss` makes of each loss is trained on."""
+    """Trains in a folder of its own and records the results of epochs. `on_loss` may replace each loss."""
 
     folder: Path
     settings: TrainingSettings
     seed: int
     identity: str
-    reports: list[EpochReport] = field(default_factory=list)
+    results: list[EpochResult] = field(default_factory=list)
 
     @property
     def training(self) -> Training:
@@ -54,7 +54,7 @@ class Probe:
         network: nn.Module,
         *,
         on_loss: Callable[[Tensor], Tensor] = lambda loss: loss,
-        on_epoch: Callable[[EpochReport], None] = lambda _: None,
+        on_epoch: Callable[[EpochResult], None] = lambda _: None,
         images: int = 12,
     ) -> nn.Module:
         self.folder.mkdir(exist_ok=True)
@@ -62,9 +62,9 @@ class Probe:
         def loss_of(logits_BC: Tensor, batch: Batch) -> Tensor:
             return on_loss(student_loss(logits_BC, batch, alpha=0.8, temperature=2.0))
 
-        def remember(report: EpochReport) -> None:
-            self.reports.append(report)
-            on_epoch(report)
+        def remember(result: EpochResult) -> None:
+            self.results.append(result)
+            on_epoch(result)
 
         return train(network, training_set(self.folder, images), loss_of, self.training, CPU, remember).network
 
@@ -73,17 +73,16 @@ class Probe:
 
     @property
     def epochs(self) -> list[int]:
-        return [report.epoch for report in self.reports]
+        return [result.epoch for result in self.results]
 
 
 @pytest.fixture
 def settings() -> Callable[..., TrainingSettings]:
-    """settings(name=value, ...) -> those of a short training, changed."""
+    """settings(name=value, augment={...}, ...) -> those of a short training, changed."""
 
-    def build(**changed: object) -> TrainingSettings:
-        return TrainingSettings.model_validate(
-            {"epochs": 4, "batch_size": 4, "learning_rate": 0.01, "shift": 0, "checkpoint_seconds": 0.0} | changed
-        )
+    def build(*, augment: dict[str, object] | None = None, **changed: object) -> TrainingSettings:
+        short = {"epochs": 4, "batch_size": 4, "learning_rate": 0.01, "checkpoint_seconds": 0.0}
+        return TrainingSettings.model_validate(short | changed | {"augment": {"shift": 0} | (augment or {})})
 
     return build
 

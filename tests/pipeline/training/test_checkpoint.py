@@ -1,4 +1,4 @@
-"""The one train loop repeats itself to the bit, survives interruption, and saves nothing that is not finite."""
+"""The one train loop is reproducible to the bit, resumes to the bit, and saves nothing that is not finite."""
 
 import re
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from torch import Tensor
 from models.students.families import Network
 from pipeline.runtime.errors import MachineError
 from pipeline.runtime.tensor_file import load_tensors, save_tensors
-from pipeline.training.loop import EpochReport
+from pipeline.training.loop import EpochResult
 
 STUDENT = Network("plain", (2, 0))
 DROPOUT_STUDENT = Network("plain", (2, 8))  # with a hidden layer comes dropout, of channels and of its units
-ADAMW = {"ema_decay": 0.99, "shift": 1}
-SGD = {"optimizer": "sgd", "mixup_alpha": 0.4, "cutmix_alpha": 1.0, "learning_rate": 0.05}
+ADAMW = {"ema_decay": 0.99, "augment": {"shift": 1}}
+SGD = {"optimizer": "sgd", "augment": {"mixup_alpha": 0.4, "cutmix_alpha": 1.0}, "learning_rate": 0.05}
 MUON = {"optimizer": "muon", "ema_decay": 0.9, "learning_rate": 0.01}
 KINDS = [
     pytest.param(STUDENT, ADAMW, id="adamw"),
@@ -24,16 +24,16 @@ KINDS = [
 ]
 
 
-def stop_at_epoch(number: int) -> Callable[[EpochReport], None]:
-    def stop(report: EpochReport) -> None:
-        if report.epoch == number:
+def stop_at_epoch(number: int) -> Callable[[EpochResult], None]:
+    def stop(result: EpochResult) -> None:
+        if result.epoch == number:
             raise KeyboardInterrupt
 
     return stop
 
 
 def at_step(number: int, act: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Nothing, but for `act` at the step of that number, counted from 1."""
+    """`act` on the loss of one step, counted from 1; all other losses are not changed."""
     steps = 0
 
     def on_loss(loss: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ def test_one_seed_gives_one_file(student, new_probe, network, changed, tmp_path)
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         kept = new_probe(tmp_path / name, seed=seed, **changed).train(student(network))
         save_tensors(tmp_path / f"{name}.safetensors", kept.state_dict(), {})
-        torch.rand(3)  # what is drawn elsewhere does not matter
+        torch.rand(3)  # random numbers drawn elsewhere do not matter
     a, b, c = ((tmp_path / f"{name}.safetensors").read_bytes() for name in "abc")
     assert a == b
     assert a != c
@@ -76,7 +76,7 @@ def test_interrupted_and_resumed_is_uninterrupted(student, new_probe, same, netw
     assert same(resumed, whole)
 
 
-def test_a_finished_training_is_not_done_again(student, new_probe, same, tmp_path):
+def test_a_finished_training_is_not_repeated(student, new_probe, same, tmp_path):
     probe = new_probe(tmp_path, **ADAMW)
     kept = probe.train(student())
     again = probe.train(student(seed=99))
@@ -97,7 +97,7 @@ def test_a_checkpoint_of_another_training_is_ignored(student, new_probe, same, t
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text"])
-def test_a_damaged_checkpoint_is_said_and_training_starts_over(student, new_probe, same, damage, tmp_path, capsys):
+def test_a_damaged_checkpoint_is_reported_and_training_starts_over(student, new_probe, same, damage, tmp_path, capsys):
     probe = new_probe(tmp_path, epochs=2)
     expected = probe.train(student())
     data = probe.training.checkpoint.read_bytes()

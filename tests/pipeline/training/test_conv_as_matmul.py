@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.training.conv_as_matmul import MatrixConv2d, use_matrix_products
+from pipeline.training.conv_as_matmul import ConvAsMatmul, use_conv_as_matmul
 
 
 @pytest.mark.parametrize(
@@ -15,14 +15,14 @@ from pipeline.training.conv_as_matmul import MatrixConv2d, use_matrix_products
 def test_values_and_gradients_are_those_of_the_convolution(kernel, stride, padding, rows):
     torch.manual_seed(0)
     conv = nn.Conv2d(128, 6, kernel, stride, padding, bias=kernel != 2).double()
-    product = MatrixConv2d(copy.deepcopy(conv))
+    product = ConvAsMatmul(copy.deepcopy(conv))
     images = torch.randn(3, 128, rows, rows, dtype=torch.float64)
     found = []
     for module in (conv, product):
-        given = images.clone().requires_grad_()
-        answer = module(given)
-        (answer * torch.linspace(0, 1, answer.numel(), dtype=torch.float64).view_as(answer)).sum().backward()
-        found.append([answer, given.grad, *(parameter.grad for parameter in module.parameters())])
+        inputs = images.clone().requires_grad_()
+        output = module(inputs)
+        (output * torch.linspace(0, 1, output.numel(), dtype=torch.float64).view_as(output)).sum().backward()
+        found.append([output, inputs.grad, *(parameter.grad for parameter in module.parameters())])
     for expected, got in zip(*found, strict=True):
         torch.testing.assert_close(got, expected)
 
@@ -30,7 +30,7 @@ def test_values_and_gradients_are_those_of_the_convolution(kernel, stride, paddi
 def test_a_large_map_is_the_convolution_itself_to_the_last_bit():
     conv = nn.Conv2d(128, 4, 3, padding=1)
     images = torch.randn(2, 128, 5, 4)
-    assert torch.equal(MatrixConv2d(conv)(images), conv(images))
+    assert torch.equal(ConvAsMatmul(conv)(images), conv(images))
 
 
 def test_only_plain_wide_convolutions_are_replaced_and_the_state_keeps_its_names():
@@ -47,8 +47,8 @@ def test_only_plain_wide_convolutions_are_replaced_and_the_state_keeps_its_names
         nn.Conv2d(128, 8, 3, padding=1, padding_mode="reflect"),
     )
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    use_matrix_products(network)
-    assert [name for name, module in network.named_modules() if isinstance(module, MatrixConv2d)] == ["0"]
+    use_conv_as_matmul(network)
+    assert [name for name, module in network.named_modules() if isinstance(module, ConvAsMatmul)] == ["0"]
     after = network.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], value) for name, value in before.items())

@@ -1,10 +1,11 @@
-"""A captured step is used only when it does what the eager step does. The capture is stood in for: no GPU is needed."""
+"""A captured step is used only when its results are those of the eager step. The capture is faked: no GPU is needed."""
 
 import copy
 import functools
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,9 +15,9 @@ from models.students.families import Network
 from pipeline.data.augment import Batch
 from pipeline.data.batches import Normalisation, TrainingSet
 from pipeline.runtime.device import Device
-from pipeline.runtime.settings import TrainingSettings
-from pipeline.training import loop as training
-from pipeline.training.cuda_graph import GraphedStep, fastest_step
+from pipeline.runtime.training_settings import TrainingSettings
+from pipeline.training import loop
+from pipeline.training.cuda_graph import CudaGraphStep, fastest_step
 from pipeline.training.loop import Training, train
 from pipeline.training.losses import member_loss
 from pipeline.training.step import TrainStep
@@ -25,8 +26,8 @@ Work = Callable[[], None]
 CPU = Device(torch.device("cpu"), torch.float32, "cpu")
 
 
-def honest(work: Work) -> Work:
-    """Stands for a graph that does what was captured, on the memory that it was captured with."""
+def faithful(work: Work) -> Work:
+    """Stands for a graph that replays the captured work, on the memory that it was captured with."""
     return work
 
 
@@ -58,8 +59,8 @@ def test_the_trial_changes_nothing(optimizer: str, steps_before: int, capsys: py
     for number in range(steps_before):
         step.run(batch(number), 1e-3, number)
     before, random = clones(step.state()), torch.get_rng_state()
-    runner = fastest_step(step, batch(), "student", honest)
-    assert isinstance(runner, GraphedStep)
+    runner = fastest_step(step, batch(), "student", faithful)
+    assert isinstance(runner, CudaGraphStep)
     assert capsys.readouterr().out == ""
     assert torch.equal(torch.get_rng_state(), random)
     after = step.state()
@@ -72,7 +73,7 @@ def test_the_trial_changes_nothing(optimizer: str, steps_before: int, capsys: py
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
 def test_replayed_steps_are_the_eager_steps(optimizer: str):
     eager, replayed = new_step(optimizer), new_step(optimizer)
-    runner = fastest_step(replayed, batch(), "student", honest)
+    runner = fastest_step(replayed, batch(), "student", faithful)
     assert runner is not replayed
     for either, run in ((eager, eager.run), (replayed, runner.run)):
         torch.manual_seed(1)  # for dropout
@@ -100,12 +101,12 @@ def does_it_twice(_step: TrainStep, work: Work) -> Work:
     return lambda: (work(), work(), None)[-1]
 
 
-def forgets_the_average(step: TrainStep, work: Work) -> Work:
+def forgets_the_ema(step: TrainStep, work: Work) -> Work:
     def replay() -> None:
-        assert step.average
-        kept = copy.deepcopy(step.average.network.state_dict())
+        assert step.ema
+        kept = copy.deepcopy(step.ema.network.state_dict())
         work()
-        step.average.network.load_state_dict(kept)
+        step.ema.network.load_state_dict(kept)
 
     return replay
 
@@ -116,11 +117,11 @@ def forgets_the_average(step: TrainStep, work: Work) -> Work:
         (does_nothing, "its losses are 0.0000, expected "),
         (does_it_twice, "its losses are "),
         (keeps_its_first_rate, "its weights move by "),
-        (forgets_the_average, "its weights move by "),
+        (forgets_the_ema, "its weights move by "),
     ],
 )
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
-def test_a_graph_that_does_something_else_is_not_used(
+def test_a_graph_with_other_results_is_not_used(
     optimizer: str, capture: Callable[[TrainStep, Work], Work], why: str, capsys: pytest.CaptureFixture[str]
 ):
     step = new_step(optimizer)
@@ -132,7 +133,7 @@ def test_a_graph_that_does_something_else_is_not_used(
     assert equal(before[:-3], step.state()[: len(before) - 3])
 
 
-def test_a_capture_that_fails_is_told_in_one_line(capsys: pytest.CaptureFixture[str]):
+def test_a_capture_that_fails_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]):
     def fail(_: Work) -> Work:
         raise RuntimeError("operation not permitted when stream is capturing\nCompile with TORCH_USE_CUDA_DSA")
 
@@ -146,11 +147,11 @@ def test_a_capture_that_fails_is_told_in_one_line(capsys: pytest.CaptureFixture[
 
 def test_scaled_losses_are_not_captured(capsys: pytest.CaptureFixture[str]):
     step = new_step(device=Device(torch.device("cpu"), torch.float16, "cpu"))
-    assert fastest_step(step, batch(), "student", honest) is step
+    assert fastest_step(step, batch(), "student", faithful) is step
     assert capsys.readouterr().out == "student: float16 with scaled losses, so no CUDA graph\n"
 
 
-def test_a_training_captures_once_and_learns_the_same(
+def test_a_training_captures_once_and_its_weights_are_the_same(
     tmp_path: Path, student: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch, small_set: TrainingSet
 ):
     captured: list[Work] = []
@@ -159,7 +160,7 @@ def test_a_training_captures_once_and_learns_the_same(
         captured.append(work)
         return work
 
-    monkeypatch.setattr(training, "fastest_step", functools.partial(fastest_step, capture=counting))
+    monkeypatch.setattr(loop, "fastest_step", functools.partial(fastest_step, capture=counting))
     kept = []
     for graphs in (False, True):
         device = Device(torch.device("cpu"), torch.float32, "cpu", graphs)
@@ -172,8 +173,6 @@ def test_a_training_captures_once_and_learns_the_same(
 
 @pytest.fixture
 def small_set(tmp_path: Path) -> TrainingSet:
-    import numpy as np
-
     views = [[tmp_path / f"{view}.npy"] for view in range(2)]
     for view, [path] in enumerate(views):
         np.save(path, np.random.default_rng(view).integers(0, 256, (12, 16, 16, 3), np.uint8))

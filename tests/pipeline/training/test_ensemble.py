@@ -31,7 +31,7 @@ def test_the_mean_of_two_members(weights, expected):
     assert probs(blend(MEMBERS_MNC, weights)) == pytest.approx(expected, abs=1e-6)
 
 
-def test_rows_are_blended_one_by_one():
+def test_rows_are_blended_independently():
     both_MNC = torch.cat([MEMBERS_MNC, MEMBERS_MNC.flip(2)], dim=1)
     assert probs(blend(both_MNC, ())) == pytest.approx([0.5, 0.3, 0.2, 0.2, 0.3, 0.5], abs=1e-6)
 
@@ -105,10 +105,10 @@ def test_one_row_does_not_change_another(kind):
     assert torch.equal(normalise(rows_NC, kind, 2.0)[2:3], normalise(rows_NC[2:3], kind, 2.0))
 
 
-def test_only_who_counts_is_heard():
+def test_only_members_in_the_mask_count():
     twice_MNC = MEMBERS_MNC.repeat(1, 3, 1)
-    counted_MN = torch.tensor([[True, False, True], [False, True, True]])
+    mask_MN = torch.tensor([[True, False, True], [False, True, True]])
     expected = [0.8, 0.1, 0.1, 0.2, 0.5, 0.3, 0.65, 0.2, 0.15]
-    assert probs(blend(twice_MNC, (3.0, 1.0), counted_MN)) == pytest.approx(expected, abs=1e-6)
-    # where those who are heard weigh nothing, they count alike
-    assert probs(blend(twice_MNC, (0.0, 1.0), counted_MN))[:3] == pytest.approx([0.8, 0.1, 0.1], abs=1e-6)
+    assert probs(blend(twice_MNC, (3.0, 1.0), mask_MN)) == pytest.approx(expected, abs=1e-6)
+    # where the members in the mask have weight 0, they count equally
+    assert probs(blend(twice_MNC, (0.0, 1.0), mask_MN))[:3] == pytest.approx([0.8, 0.1, 0.1], abs=1e-6)

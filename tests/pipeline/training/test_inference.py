@@ -1,4 +1,4 @@
-"""What a network says of stored images."""
+"""Predictions on stored images, with and without flip TTA, and of a packed file."""
 
 import math
 
@@ -15,7 +15,6 @@ from pipeline.data.batches import Normalisation
 from pipeline.runtime.device import Device
 from pipeline.training import inference
 from pipeline.training.inference import predict_log_probs, predict_with_packed
-from pipeline.training.metrics import accuracy, agreement, divergence
 
 CPU = Device(torch.device("cpu"), torch.float32, "cpu")
 AS_THEY_ARE = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -29,7 +28,7 @@ class LeftPixel(nn.Module):
         return torch.stack([red_N, torch.zeros_like(red_N)], 1)
 
 
-def picture(left: int, right: int) -> np.ndarray:
+def image(left: int, right: int) -> np.ndarray:
     image_HWC = np.zeros((1, 2, 3), np.uint8)
     image_HWC[0, 0, 0], image_HWC[0, 1, 0] = left, right
     return image_HWC
@@ -39,16 +38,16 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
-def test_without_flip():
-    log_probs_NC = predict_log_probs(LeftPixel(), np.stack([picture(0, 2), picture(3, 1)]), AS_THEY_ARE, CPU)
+def test_without_tta():
+    log_probs_NC = predict_log_probs(LeftPixel(), np.stack([image(0, 2), image(3, 1)]), AS_THEY_ARE, CPU)
     assert log_probs_NC.dtype == np.float32
     assert np.exp(log_probs_NC[:, 0]) == pytest.approx([0.5, sigmoid(3)])
     assert np.exp(log_probs_NC).sum(1) == pytest.approx([1, 1])
 
 
-def test_flip_averages_probabilities():
-    images_NHWC = np.stack([picture(0, 2), picture(3, 1)])
-    log_probs_NC = predict_log_probs(LeftPixel(), images_NHWC, AS_THEY_ARE, CPU, flip=True)
+def test_flip_tta_averages_probabilities():
+    images_NHWC = np.stack([image(0, 2), image(3, 1)])
+    log_probs_NC = predict_log_probs(LeftPixel(), images_NHWC, AS_THEY_ARE, CPU, tta_flip=True)
     expected = [(0.5 + sigmoid(2)) / 2, (sigmoid(3) + sigmoid(1)) / 2]
     assert np.exp(log_probs_NC[:, 0]) == pytest.approx(expected)
     assert np.exp(log_probs_NC).sum(1) == pytest.approx([1, 1])
@@ -56,7 +55,7 @@ def test_flip_averages_probabilities():
 
 def test_the_normalisation_is_applied():
     log_probs_NC = predict_log_probs(
-        LeftPixel(), picture(5, 0)[None], Normalisation((3.0, 0.0, 0.0), (2.0, 1.0, 1.0)), CPU
+        LeftPixel(), image(5, 0)[None], Normalisation((3.0, 0.0, 0.0), (2.0, 1.0, 1.0)), CPU
     )
     assert math.exp(log_probs_NC[0, 0]) == pytest.approx(sigmoid(1))
 
@@ -69,14 +68,14 @@ def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch):
     assert len(whole) == 8
 
 
-def test_a_network_answers_in_evaluation_mode():
+def test_a_network_predicts_in_evaluation_mode():
     network = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(6, 2)).train()
     images_NHWC = np.full((1, 1, 2, 3), 9, np.uint8)
-    answers = {predict_log_probs(network, images_NHWC, AS_THEY_ARE, CPU).tobytes() for _ in range(8)}
-    assert len(answers) == 1
+    predictions = {predict_log_probs(network, images_NHWC, AS_THEY_ARE, CPU).tobytes() for _ in range(8)}
+    assert len(predictions) == 1
 
 
-def test_a_half_precision_network_answers_in_float32():
+def test_a_half_precision_network_predicts_in_float32():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(6, 3))
     images_NHWC = np.random.default_rng(0).integers(0, 5, (4, 1, 2, 3), np.uint8)
@@ -87,42 +86,20 @@ def test_a_half_precision_network_answers_in_float32():
     assert 0 < abs(rough - exact).max() < 0.1
 
 
-def test_accuracy_and_agreement_by_hand():
-    ours = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3], [0.4, 0.3, 0.3]], np.float32))
-    theirs = np.log(np.array([[0.9, 0.1, 0.0], [0.1, 0.6, 0.3], [0.2, 0.5, 0.3], [0.3, 0.4, 0.3]], np.float32) + 1e-6)
-    assert accuracy(ours, np.array([0, 2, 1, 2])) == 0.75
-    assert accuracy(ours, np.array([1, 1, 0, 2])) == 0.0
-    assert agreement(ours, theirs) == 0.5
-    assert agreement(ours, ours) == 1.0
-
-
-def test_divergence_by_hand():
-    # 0.5 ln(0.5 / 0.25) + 0.5 ln(0.5 / 0.75), and nothing where both say the same
-    ours, theirs = (np.log(np.array(rows, np.float32)) for rows in ([[0.25, 0.75]] * 2, [[0.5, 0.5], [0.25, 0.75]]))
-    assert divergence(ours, theirs) == pytest.approx(0.25 * np.log(4 / 3), abs=1e-7)
-    assert divergence(theirs, theirs) == 0.0
-
-
-def test_divergence_of_answers_that_are_certain():
-    impossible = np.array([[0.0, -np.inf]], np.float16)  # what float16 makes of a probability that is too small
-    assert divergence(np.log(np.array([[0.5, 0.5]], np.float32)), impossible) == pytest.approx(np.log(2))
-    assert divergence(np.array([[0.0, -np.inf]], np.float32), impossible) == 0.0
-
-
-@pytest.mark.parametrize("mirrored", [False, True])
-def test_the_packed_file_answers_as_its_decoded_network(mirrored: bool):
+@pytest.mark.parametrize("tta_flip", [False, True])
+def test_the_packed_file_predicts_as_its_decoded_network(tta_flip: bool):
     torch.manual_seed(0)
     network = Network("plain", (2, 0))
     student = build_student(network, classes=3, image_size=16).train()
     images_NHWC = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
-    header = Header(network, 16, default_classes(3), mean=(140, 114, 87), std=(69, 70, 71), mirrored=mirrored)
+    header = Header(network, 16, default_classes(3), mean=(140, 114, 87), std=(69, 70, 71), tta_flip=tta_flip)
     for _ in range(5):
         student(torch.randn(8, 3, 16, 16))
     packed = unpack_student(pack_student(student, header, "uint8"))
     inputs_NCHW = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).float() - torch.tensor([140, 114, 87]).view(3, 1, 1)
     inputs_NCHW /= torch.tensor([69, 70, 71]).view(3, 1, 1)
-    pictures = (inputs_NCHW, inputs_NCHW.flip(3)) if mirrored else (inputs_NCHW,)
-    expected_NC = torch.stack([torch.softmax(packed.module(each), 1) for each in pictures]).mean(0).log().numpy()
+    images = (inputs_NCHW, inputs_NCHW.flip(3)) if tta_flip else (inputs_NCHW,)
+    expected_NC = torch.stack([torch.softmax(packed.module(each), 1) for each in images]).mean(0).log().numpy()
     log_probs_NC = predict_with_packed(packed, images_NHWC)
     assert np.allclose(log_probs_NC, expected_NC, atol=1e-5)
-    assert np.ptp(log_probs_NC, axis=0).min() > 1e-3  # it looks at the picture
+    assert np.ptp(log_probs_NC, axis=0).min() > 1e-3  # it depends on the image

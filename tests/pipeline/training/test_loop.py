@@ -1,4 +1,4 @@
-"""The one train loop: it learns, reports what it did, and decays, averages and reads back what it should."""
+"""The one train loop: it learns, its results are those of its epochs, and nothing is read back within one."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from pipeline.training.inference import predict_log_probs
 from pipeline.training.loop import Training, train
 from pipeline.training.losses import member_loss
 from pipeline.training.metrics import accuracy
-from pipeline.training.optimizers import Muon, build_optimizer
 from pipeline.training.schedule import learning_rate_at
 
 CPU = Device(torch.device("cpu"), torch.float32, "cpu")
@@ -26,7 +25,7 @@ def test_one_batch_is_learned_by_heart(settings, student, tmp_path):
     images_NHWC, labels = random.integers(0, 256, (8, SIZE, SIZE, 3), np.uint8), [0, 1, 2, 0, 1, 2, 0, 1]
     np.save(tmp_path / "view.npy", images_NHWC)
     one_batch = TrainingSet([[tmp_path / "view.npy"]], torch.tensor(labels), None, CLASSES, NORMALISATION)
-    how = settings(epochs=60, batch_size=8, flip=False, weight_decay=0.0, checkpoint_seconds=1e9)
+    how = settings(epochs=60, batch_size=8, augment={"flip": False}, weight_decay=0.0, checkpoint_seconds=1e9)
     losses: list[float] = []
     kept = train(
         student(Network("plain", (4, 0))),
@@ -34,7 +33,7 @@ def test_one_batch_is_learned_by_heart(settings, student, tmp_path):
         member_loss,
         Training("probe", how, 0, tmp_path / "last.safetensors", "one"),
         CPU,
-        lambda report: losses.append(report.loss),
+        lambda result: losses.append(result.loss),
     ).network
     assert losses[0] > 0.8
     assert losses[-1] < 0.05
@@ -42,7 +41,7 @@ def test_one_batch_is_learned_by_heart(settings, student, tmp_path):
     assert not kept.training
 
 
-def test_what_an_epoch_reports(student, new_probe, tmp_path):
+def test_the_result_of_an_epoch(student, new_probe, tmp_path):
     losses: list[float] = []
 
     def remember(loss: Tensor) -> Tensor:
@@ -53,15 +52,15 @@ def test_what_an_epoch_reports(student, new_probe, tmp_path):
     network = student()
     kept = probe.train(network, on_loss=remember)
     assert len(losses) == 12
-    for report, of_epoch in zip(probe.reports, np.array(losses).reshape(4, 3), strict=True):
-        last = 3 * report.epoch - 1
-        assert report.loss == pytest.approx(of_epoch.mean(), rel=1e-6)
-        assert report.learning_rate == learning_rate_at(last, total_steps=12, peak=0.01, warmup_fraction=0.1)
-        assert report.network is kept
-    assert kept is network  # no average is kept without a decay
+    for result, of_epoch in zip(probe.results, np.array(losses).reshape(4, 3), strict=True):
+        last = 3 * result.epoch - 1
+        assert result.loss == pytest.approx(of_epoch.mean(), rel=1e-6)
+        assert result.learning_rate == learning_rate_at(last, total_steps=12, peak=0.01, warmup_fraction=0.1)
+        assert result.network is kept
+    assert kept is network  # without a decay there is no EMA
 
 
-def test_the_average_is_what_is_kept(student, new_probe, same, tmp_path):
+def test_the_ema_is_kept(student, new_probe, same, tmp_path):
     network = student()
     kept = new_probe(tmp_path, ema_decay=0.9).train(network)
     assert kept is not network
@@ -70,22 +69,8 @@ def test_the_average_is_what_is_kept(student, new_probe, same, tmp_path):
     assert int(kept.get_submodule("conv1_norm").num_batches_tracked) == 12
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon"])
-def test_weight_decay_is_for_matrices_and_filters_only(settings, student, optimizer):
-    network = student()
-    built = build_optimizer(network, settings(optimizer=optimizer, weight_decay=0.3), torch.device("cpu"))
-    assert type(built) is {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD, "muon": Muon}[optimizer]
-    decay = {parameter: group["weight_decay"] for group in built.param_groups for parameter in group["params"]}
-    names = {name: decay.pop(parameter) for name, parameter in network.named_parameters()}
-    assert not decay
-    decayed = {name for name, value in names.items() if value == 0.3}
-    assert decayed == {*(f"conv{number}.weight" for number in range(1, 8)), "classifier.weight"}
-    assert all(names[name] == 0.0 for name in names.keys() - decayed)
-    assert "conv1_norm.weight" in names
-
-
 class HostReads(TorchDispatchMode):
-    """Counts how often a number is read from a tensor, by whatever name: item(), float(), bool(), ..."""
+    """Counts how often a number is read from a tensor, by any name: item(), float(), bool(), ..."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +85,7 @@ def test_nothing_is_read_back_within_an_epoch(student, new_probe, tmp_path):
     counts = []
     for images in (8, 40):  # 2 steps and 10
         with HostReads() as reads:
-            changed = {"epochs": 3, "ema_decay": 0.9, "mixup_alpha": 0.2, "cutmix_alpha": 0.2, "shift": 1}
+            changed = {"epochs": 3, "ema_decay": 0.9, "augment": {"mixup_alpha": 0.2, "cutmix_alpha": 0.2, "shift": 1}}
             new_probe(tmp_path / str(images), **changed).train(student(), images=images)
         counts.append(reads.count)
     assert counts[0] == counts[1]

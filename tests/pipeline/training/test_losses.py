@@ -38,7 +38,7 @@ def test_distillation_is_torchs_kl_div(temperature):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_nothing_is_left_to_learn_from_an_equal_teacher(temperature):
+def test_an_equal_teacher_gives_no_loss_and_no_gradient(temperature):
     logits_NC = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, 9.0]], requires_grad=True)
     soft_N = distillation(logits_NC, torch.softmax(logits_NC.detach() / temperature, 1), temperature)
     assert soft_N.tolist() == pytest.approx([0.0, 0.0], abs=1e-5)
@@ -73,7 +73,7 @@ def test_cross_entropy_is_torchs():
     assert torch.allclose(cross_entropy(logits_NC, 0.9 * F.one_hot(labels_N, 4) + 0.025), smoothed_N)
 
 
-def test_a_row_without_a_label_costs_nothing():
+def test_the_loss_of_a_row_without_a_label_is_zero():
     probs_NC = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
     assert cross_entropy(LOGITS_NC, probs_NC).tolist() == pytest.approx([0.0, 0.2876821])
     logits_NC = LOGITS_NC.clone().requires_grad_()
@@ -87,7 +87,7 @@ def test_member_loss_is_the_mean_over_the_batch():
     assert float(member_loss(LOGITS_NC, batch([[0.0, 1.0], [0.0, 1.0]], None))) == pytest.approx(0.8369882)
 
 
-def test_a_labelled_row_weighs_soft_and_hard():
+def test_a_labelled_row_has_both_losses():
     # 0.8 soft + 0.2 hard; hard is -ln 3/4 and -ln 1/4
     loss = student_loss(LOGITS_NC, batch([[0.0, 1.0], [0.0, 1.0]]), alpha=0.8, temperature=2.0)
     rows = [0.8 * 0.1490091 + 0.2 * 0.2876821, 0.8 * 1.8229856 + 0.2 * 1.3862944]

@@ -1,4 +1,4 @@
-"""From a row of the preset to a network, and what that network expects of its pictures."""
+"""From a row of the settings to a network, and the normalisation that it expects."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,27 +15,27 @@ from pipeline.runtime.device import Device
 from pipeline.runtime.errors import MachineError, RequestError
 from pipeline.runtime.folder import RunFolder
 from pipeline.runtime.request import Job, Request
-from pipeline.runtime.settings import MemberSettings, Settings
+from pipeline.runtime.settings import Settings
 from pipeline.runtime.tensor_file import load_tensors, save_tensors
-from pipeline.stages.teacher.teach import teach_members
-from pipeline.training import loop as training
+from pipeline.runtime.training_settings import MemberSettings
+from pipeline.stages.teacher.teach import teach
+from pipeline.training import loop
 from pipeline.training.members import (
-    answering_member,
     build_member,
+    inference_member,
     load_member,
     member_normalisation,
     supplied_member,
 )
 
 SIZE = 16
-TINY = {"network": "report-cnn", "options": {"width": 1}}
+TINY = {"network": "reference-cnn", "options": {"width": 1}}
 FACTS = ContestFacts(
     name="soup",
     classes=("a", "b", "c"),
     ids={"training": (), "validation": (), "testing": ()},
     labels={"training": (), "validation": (), "testing": ()},
     submission=SubmissionFormat(("Id", "Label"), (), (), ("a", "b", "c")),
-    validation_made=False,
     mean=(140, 114, 87),
     std=(69, 70, 71),
 )
@@ -74,7 +74,7 @@ def test_a_supplied_member_does_not_train(tmp_path, monkeypatch, capsys):
     def no_training(*_: object) -> nn.Module:
         raise AssertionError("it trains")
 
-    monkeypatch.setattr(training, "train", no_training)
+    monkeypatch.setattr(loop, "train", no_training)
     path = saved_weights(tmp_path / "mine.safetensors")
     values = {"data": {"image_size": SIZE}, "teach": {"members": [TINY | {"weights": str(path)}]}}
     run = RunFolder(tmp_path, "soup")
@@ -82,7 +82,7 @@ def test_a_supplied_member_does_not_train(tmp_path, monkeypatch, capsys):
     write_json(run.contest, asdict(FACTS))
     write_json(run.receipt("prepare-decode"), {"outputs": {"contest.json": {"sha256": "of the contest"}}})
     for _ in range(2):
-        teach_members(Job(run, request), Device(torch.device("cpu"), torch.float32, "cpu"))
+        teach(Job(run, request), Device(torch.device("cpu"), torch.float32, "cpu"))
     assert equal(load_tensors(run.member(0))[0], load_tensors(path)[0])
     assert capsys.readouterr().out == "teach-00: done before, skipped\n"
 
@@ -90,7 +90,7 @@ def test_a_supplied_member_does_not_train(tmp_path, monkeypatch, capsys):
 def test_supplied_weights_of_other_shapes(tmp_path):
     path = saved_weights(tmp_path / "mine.safetensors", **{"head.5.bias": torch.zeros(5)})
     refused(
-        r"mine\.safetensors: does not fit report-cnn: size mismatch for head\.5\.bias: .*\[5\].*\[3\]",
+        r"mine\.safetensors: does not fit reference-cnn: size mismatch for head\.5\.bias: .*\[5\].*\[3\]",
         weights=str(path),
     )
 
@@ -98,7 +98,7 @@ def test_supplied_weights_of_other_shapes(tmp_path):
 def test_supplied_weights_of_another_network(tmp_path):
     save_tensors(tmp_path / "other.safetensors", {"stem.weight": torch.zeros(2)}, {})
     refused(
-        r"other\.safetensors: does not fit report-cnn: Missing key.*features\.0\.weight",
+        r"other\.safetensors: does not fit reference-cnn: Missing key.*features\.0\.weight",
         weights=str(tmp_path / "other.safetensors"),
     )
 
@@ -110,7 +110,7 @@ def test_supplied_weights_that_are_no_safetensors(content, tmp_path):
     refused(r"mine\.pth: damaged or not a safetensors file", weights=str(path))
 
 
-def test_a_member_comes_back_from_its_file(tmp_path):
+def test_a_member_is_loaded_from_its_file(tmp_path):
     path = saved_weights(tmp_path / "member.safetensors")
     torch.manual_seed(8)
     network, normalisation = load_member(path, row(), FACTS, SIZE)
@@ -118,7 +118,7 @@ def test_a_member_comes_back_from_its_file(tmp_path):
     assert (normalisation.mean, normalisation.std) == (FACTS.mean, FACTS.std)
 
 
-def test_a_member_looks_at_pictures_at_the_size_that_it_learned_last(tmp_path):
+def test_a_member_predicts_at_the_size_that_it_trained_on_last(tmp_path):
     network = build_member(row(), FACTS, 32, pretrained=False)
     save_tensors(tmp_path / "member.safetensors", network.state_dict(), {})
     full, half = (
@@ -128,11 +128,11 @@ def test_a_member_looks_at_pictures_at_the_size_that_it_learned_last(tmp_path):
     smaller = torch.nn.functional.interpolate(images, (16, 16), mode="bilinear", antialias=True)
     assert torch.equal(half(images), full(smaller))
     assert not torch.allclose(half(images), full(images))
-    supplied = row(sizes=(32, 16), weights="mine.safetensors")  # nobody knows at which size it learned
-    assert torch.equal(answering_member(half.network, supplied)(images), full(images))
+    supplied = row(sizes=(32, 16), weights="mine.safetensors")  # the size that it trained on last is not known
+    assert torch.equal(inference_member(half.network, supplied)(images), full(images))
 
 
-def test_a_member_that_began_with_published_weights_comes_back(tmp_path, monkeypatch):
+def test_a_member_that_started_from_published_weights_is_loaded(tmp_path, monkeypatch):
     create = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda name, *, pretrained, **own: create(name, **own))  # noqa: ARG005
     of_published = MemberSettings(network="resnet18", pretrained=True, options={"channels": (8, 8, 8, 8)})
@@ -163,12 +163,12 @@ def test_a_member_of_published_weights_expects_its_own():
     assert normalisation.std == pytest.approx((51.0, 102.0, 255.0))
 
 
-def test_an_unknown_option_is_a_wrong_request():
-    with pytest.raises(RequestError, match=r"teach\.members: report-cnn: .*'depth'"):
+def test_an_unknown_option_is_a_request_error():
+    with pytest.raises(RequestError, match=r"teach\.members: reference-cnn: .*'depth'"):
         build_member(row(options={"depth": 3}), FACTS, SIZE, pretrained=False)
 
 
-def test_weights_that_cannot_be_had_are_the_machines_failure(monkeypatch):
+def test_weights_that_cannot_be_fetched_are_a_machine_error(monkeypatch):
     def offline(*_: object, **__: object) -> nn.Module:
         raise OSError("no route to host\nand more")
 

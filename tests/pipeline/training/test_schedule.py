@@ -39,7 +39,7 @@ def test_first_above_zero_peak_reached_end_near_zero(total_steps, warmup_fractio
         assert steps[warm:] == sorted(steps[warm:], reverse=True)
 
 
-def test_validation_is_looked_at_every_fifth_epoch_and_at_the_end():
+def test_validation_is_measured_every_fifth_epoch_and_at_the_end():
     assert [epoch for epoch in range(1, 13) if validates_after(epoch, 12)] == [5, 10, 12]
     assert [epoch for epoch in range(1, 6) if validates_after(epoch, 5)] == [5]
     assert validates_after(1, 1)

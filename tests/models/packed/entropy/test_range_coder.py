@@ -1,10 +1,10 @@
-"""The range coder: every code survives, few bytes beyond the table's promise, and bytes that no machine may change."""
+"""The range coder: exact decoding, streams near the ideal size, and the same bytes on every machine."""
 
 import numpy as np
 import pytest
 
 from models.packed.byte_reader import PackedFileError
-from models.packed.entropy import range_coder as range_coding
+from models.packed.entropy import range_coder
 from models.packed.entropy.fit import ideal_bits
 from models.packed.entropy.range_coder import decode, encode
 from models.packed.entropy.tables import TOTAL, scaled
@@ -47,7 +47,7 @@ def test_a_stream_by_hand():
 
 
 @pytest.mark.parametrize(("count", "lowest"), [(2, 0), (2, -128), (3, -1), (16, -8), (16, 112), (64, -32), (256, -128)])
-def test_codes_survive(count, lowest):
+def test_codes_are_decoded_exactly(count, lowest):
     frequencies = scaled([1 + (place * 7) % 5 for place in range(count)])
     for length in (1, 2, 3, 100, 5000):
         codes = sample(frequencies, length, lowest=lowest, seed=length)
@@ -57,7 +57,7 @@ def test_codes_survive(count, lowest):
 
 
 @pytest.mark.parametrize("count", [3, 4, 8, 16, 64, 256])
-def test_the_stream_is_as_short_as_the_table_promises(count):
+def test_the_stream_is_nearly_as_short_as_the_ideal(count):
     centre = (count - 1) / 2
     frequencies = scaled([int(1000 * np.exp(-(((place - centre) / count * 5) ** 2))) for place in range(count)])
     codes = sample(frequencies, 600_000, lowest=-(count // 2))
@@ -75,7 +75,7 @@ def test_pieces_make_no_difference(monkeypatch):
     frequencies = scaled([1, 5, 9, 5, 1])
     codes = sample(frequencies, 1000, lowest=-2)
     whole = encode(codes, frequencies, -2)
-    monkeypatch.setattr(range_coding, "CHUNK", 7)
+    monkeypatch.setattr(range_coder, "CHUNK", 7)
     assert encode(codes, frequencies, -2) == whole
     assert np.array_equal(decode(whole, 1000, frequencies, -2), codes)
 

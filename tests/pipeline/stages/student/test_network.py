@@ -15,14 +15,14 @@ def choose(name: str, budget_bytes: int = 100_000, *changes: str):
 
 
 def test_names_and_integers():
-    assert choose("report-student").network == STUDENTS["report-student"]
+    assert choose("reference-student").network == STUDENTS["reference-student"]
     assert choose("residual-20-2-80").network == Network("residual", (20, 2, 80))
-    assert choose("plain-16-0").network == STUDENTS["report-student"]
+    assert choose("plain-16-0").network == STUDENTS["reference-student"]
 
 
 @pytest.mark.parametrize("kind", ["", "-dense-3", "-shuffled-2"])
 @pytest.mark.parametrize("budget_bytes", [10_000, 300_000, 10**8])
-def test_one_is_made_for_the_budget_and_its_name_says_which(kind, budget_bytes):
+def test_auto_names_the_network_sized_for_the_budget(kind, budget_bytes):
     chosen = choose(f"auto{kind}", budget_bytes)
     settings = load_settings("cpu", [f"distill.network=auto{kind}"])
     assert choose(chosen.name).network == chosen.network
@@ -32,7 +32,7 @@ def test_one_is_made_for_the_budget_and_its_name_says_which(kind, budget_bytes):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("report-studnet", r"distill\.network: unknown network 'report-studnet' \(did you mean report-student\?\)"),
+        ("report-studnet", r"distill\.network: unknown network 'report-studnet' \(did you mean reference-student\?\)"),
         ("residual-5", r"distill\.network: residual: 1 integers, expected 3 \(width, depth, top\)"),
         ("residual-0-1-1", r"distill\.network: residual: width 0, expected 1 to 512"),
         ("residual-08-1-1", r"distill\.network: unknown network"),
@@ -49,28 +49,28 @@ def test_what_does_not_exist_is_refused_by_name(name, message):
         choose(name)
 
 
-def test_a_limit_that_nothing_meets():
+def test_a_budget_that_nothing_meets():
     with pytest.raises(RequestError, match=r"--budget 90: the smallest student takes about \d+ bytes, nothing was tr"):
         choose("auto", 90)
 
 
-def test_a_student_made_for_low_bit_files_is_stored_as_one():
-    with pytest.raises(RequestError, match=r"auto is made for low-bit files, pack\.precision is fp16"):
+def test_a_student_sized_for_low_bit_files_is_stored_as_one():
+    with pytest.raises(RequestError, match=r"auto is sized for low-bit files, pack\.precision is fp16"):
         choose("auto", 100_000, "pack.precision=fp16")
 
 
 def test_bits_of_a_layer_that_is_not_there():
     settings = load_settings("cpu", ['quantise.layer_bits={conv9 = "8"}'])
     with pytest.raises(RequestError, match=r"quantise\.layer_bits: no layer 'conv9', expected one of conv1, conv2"):
-        bit_plan(settings, choose("report-student"))
+        bit_plan(settings, choose("reference-student"))
 
 
 def test_bits_of_single_layers():
     settings = load_settings("cpu", ['quantise.layer_bits={conv1 = "8"}'])
-    levels = bit_plan(settings, choose("report-student"))
+    levels = bit_plan(settings, choose("reference-student"))
     assert (levels["conv1"], levels["conv2"], levels["classifier"]) == (256, 16, 256)
 
 
-def test_only_a_network_made_for_the_limit_is_to_fill_it():
-    assert choose("auto").made
-    assert not choose("report-student").made
+def test_only_a_network_sized_for_the_budget_fills_it():
+    assert choose("auto").fits_budget
+    assert not choose("reference-student").fits_budget

@@ -12,13 +12,13 @@ from models.students.build import build_student
 from models.students.families import STUDENTS, Network
 from pipeline.runtime.atomic import file_digest
 from pipeline.runtime.load_settings import load_settings
-from pipeline.stages.student.warm_start import starts_low_bit
+from pipeline.stages.student.warm_start import init_is_low_bit
 from pipeline.training.inference import load_packed, predict_with_packed
 
 CLASSES = ("0", "1", "2")
 
 
-def packed_file(path: Path, network: Network = STUDENTS["report-student"], **facts: object) -> Path:
+def packed_file(path: Path, network: Network = STUDENTS["reference-student"], **facts: object) -> Path:
     header = {"image_size": 16, "classes": CLASSES, "mean": (1, 2, 3), "std": (4, 5, 6)} | facts
     header = Header(network=network, **header)  # pyright: ignore
     student = build_student(network, classes=len(header.classes), image_size=header.image_size)
@@ -26,22 +26,22 @@ def packed_file(path: Path, network: Network = STUDENTS["report-student"], **fac
     return path
 
 
-def test_a_student_goes_on_where_the_other_one_was(smoke_copy, run_cli, tmp_path):
+def test_a_warm_start_continues_the_other_student(smoke_copy, run_cli, tmp_path):
     start = tmp_path / "start.bin"
     start.write_bytes(smoke_copy.run.packed("fp32").read_bytes())
     before = smoke_copy.receipts()
-    hardly = ("distill.epochs=1", "distill.learning_rate=1e-9", f"distill.start={start}")
+    hardly = ("distill.epochs=1", "distill.learning_rate=1e-9", f"distill.init_from={start}")
     code, out, err = run_cli((*smoke_copy.argv, "--set", *hardly), smoke_copy.root)
     assert (code, err) == (0, "")
     assert f"from {start}" in out
     assert smoke_copy.redone(before) >= {"distill", "quantise", "pack", "predict", "deliver"}
     images_NHWC = np.load(smoke_copy.run.clean("testing"))
     old, new = (predict_with_packed(load_packed(path), images_NHWC) for path in (start, smoke_copy.run.packed("fp32")))
-    # BatchNorm's variances are unbiased ones of each batch once more, which shows on so few pictures
+    # BatchNorm's variances are unbiased ones of each batch once more, which shows on so few images
     np.testing.assert_allclose(new, old, atol=0.05)
     manifest = json.loads((smoke_copy.run.submission / "manifest.json").read_text())
-    assert manifest["started_from"] == file_digest(start)
-    assert manifest["settings"]["distill"]["start"] == "start.bin"
+    assert manifest["init_from"] == file_digest(start)
+    assert manifest["settings"]["distill"]["init_from"] == "start.bin"
     # a start of its own is what random weights would have been far from
     assert run_cli((*smoke_copy.argv, "--set", *hardly[:2]), smoke_copy.root)[0] == 0
     random = predict_with_packed(load_packed(smoke_copy.run.packed("fp32")), images_NHWC)
@@ -55,9 +55,9 @@ def test_a_student_goes_on_where_the_other_one_was(smoke_copy, run_cli, tmp_path
 
 
 @pytest.mark.parametrize(("precision", "few_bits"), [("low-bit", True), ("fp16", False), ("", False)])
-def test_a_start_with_few_bits_is_known(smoke_run, precision, few_bits):
+def test_a_warm_start_from_a_low_bit_file(smoke_run, precision, few_bits):
     start = str(smoke_run.run.packed(precision)) if precision else ""
-    assert starts_low_bit(start) is few_bits
+    assert init_is_low_bit(start) is few_bits
 
 
 @pytest.mark.parametrize(
@@ -70,25 +70,25 @@ def test_a_start_with_few_bits_is_known(smoke_run, precision, few_bits):
         ),
         ({"image_size": 32}, (), "is for 32 pixels, data.image_size is 16"),
         ({"classes": ("0", "1", "2", "3")}, (), "has classes 0, 1, 2, 3 (4), the contest has 0, 1, 2 (3)"),
-        ({"final": True}, (), "was made with --final: it knows validation; give --final here too"),
+        ({"final": True}, (), "was made with --final: it was trained on validation; give --final here too"),
         ({}, ("--inductive",), "has learned from test images, which --inductive bans"),
     ],
 )
-def test_what_a_student_may_not_start_from(smoke_run, run_cli, tmp_path, facts, flags, message):
+def test_refused_warm_starts(smoke_run, run_cli, tmp_path, facts, flags, message):
     start = packed_file(tmp_path / "start.bin", **facts)
-    argv = (*smoke_run.argv, *flags, "--set", f"distill.start={start}")
+    argv = (*smoke_run.argv, *flags, "--set", f"distill.init_from={start}")
     code, out, err = run_cli(argv, tmp_path)
     assert (code, out) == (2, "")
-    assert err.startswith(f"error: distill.start: {start} ")
+    assert err.startswith(f"error: distill.init_from: {start} ")
     assert message in err
     assert err.count("\n") == 1
 
 
 def test_a_run_does_not_start_from_itself(smoke_copy, run_cli):
     start = smoke_copy.run.submission / "student.bin"
-    code, out, err = run_cli((*smoke_copy.argv, "--set", f"distill.start={start}"), smoke_copy.root)
+    code, out, err = run_cli((*smoke_copy.argv, "--set", f"distill.init_from={start}"), smoke_copy.root)
     assert (code, out) == (2, "")
-    assert err == f"error: distill.start: {start} belongs to run tiny itself; give the new student another --name\n"
+    assert err == f"error: distill.init_from: {start} belongs to run tiny itself; give the new student another --name\n"
 
 
 def test_without_a_start_nothing_about_it_shapes_the_student():
@@ -100,7 +100,7 @@ def test_a_start_that_is_no_packed_file(smoke_run, run_cli, tmp_path, content):
     start = tmp_path / "start.bin"
     if content is not None:
         start.write_bytes(content)
-    code, out, err = run_cli((*smoke_run.argv, "--set", f"distill.start={start}"), tmp_path)
+    code, out, err = run_cli((*smoke_run.argv, "--set", f"distill.init_from={start}"), tmp_path)
     assert (code, out) == (2, "")
     assert str(start) in err
     assert err.count("\n") == 1

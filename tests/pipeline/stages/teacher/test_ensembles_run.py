@@ -1,4 +1,4 @@
-"""Ensembles through the whole program: folds, fitted weights, growing pictures, contradicting requests."""
+"""Ensembles through the whole program: folds, fitted weights, progressive resizing, contradicting requests."""
 
 import dataclasses
 import json
@@ -13,26 +13,27 @@ from pipeline.data.batches import Normalisation
 from pipeline.data.folds import fold_of_images
 from pipeline.data.soft_labels import load_soft_labels
 from pipeline.runtime.tensor_file import load_tensors
+from pipeline.stages.teacher import teach as teach_stage
 from pipeline.training import losses
 from pipeline.training.ensemble import normalise
 
 
-def test_with_folds_an_image_is_described_by_those_who_never_saw_it(smoke_copy, run_cli):
+def test_with_folds_soft_labels_are_out_of_fold(smoke_copy, run_cli):
     before = smoke_copy.receipts()
     code, _, err = run_cli((*smoke_copy.argv, "--set", "teach.folds=2"), smoke_copy.root)
     assert code == 0, err
     assert {"teach-00", "teach-01", "export-soft-labels"} <= smoke_copy.redone(before)
     run = smoke_copy.run
-    answers = [load_tensors(run.member_log_probs(member))[0]["training"] for member in range(2)]
+    log_probs = [load_tensors(run.member_log_probs(member))[0]["training"] for member in range(2)]
     labels = load_soft_labels(run.soft_labels)
     fold_N = fold_of_images(load_contest(run.contest).labels["training"], 2, seed=0)
     for image, fold in enumerate(fold_N.tolist()):
-        stranger = answers[fold][0, image][None].float()
-        expected = normalise(stranger, "softmax", 1.0)[0]
+        out_of_fold = log_probs[fold][0, image][None].float()
+        expected = normalise(out_of_fold, "softmax", 1.0)[0]
         torch.testing.assert_close(labels.log_probs_VNC["training"][0, image].float(), expected, atol=0.01, rtol=0.01)
 
 
-def test_fitted_weights_are_told_with_their_gain(smoke_copy, run_cli):
+def test_fitted_weights_are_recorded_with_their_gain(smoke_copy, run_cli):
     before = smoke_copy.receipts()
     code, out, err = run_cli((*smoke_copy.argv, "--set", "export.weights=fitted"), smoke_copy.root)
     assert code == 0, err
@@ -55,7 +56,7 @@ def test_fitted_weights_are_told_with_their_gain(smoke_copy, run_cli):
         ("export.weights=fitted", {"training": (0, 1, 2), "validation": (0, 0, 1, 1, 2)}, "class 2 has 1"),
     ],
 )
-def test_too_few_images_are_said_before_training(smoke_copy, run_cli, monkeypatch, change, labels, message):
+def test_too_few_images_are_refused_before_training(smoke_copy, run_cli, monkeypatch, change, labels, message):
     facts = dataclasses.replace(load_contest(smoke_copy.run.contest), labels=labels)
     monkeypatch.setattr("pipeline.stages.teacher.blend.load_contest", lambda _: facts)
     code, _, err = run_cli((*smoke_copy.argv, "--set", change), smoke_copy.root)
@@ -65,7 +66,7 @@ def test_too_few_images_are_said_before_training(smoke_copy, run_cli, monkeypatc
 
 
 def watched(loss_of, seen: list[int]):
-    """The loss, which notes the rows of every batch's pictures."""
+    """The loss, which notes the rows of every batch's images."""
 
     def loss(logits_NC, batch):
         seen.append(batch.images_BCHW.shape[2])
@@ -74,10 +75,10 @@ def watched(loss_of, seen: list[int]):
     return loss
 
 
-def test_pictures_may_grow(smoke_copy, run_cli, monkeypatch):
+def test_progressive_resizing(smoke_copy, run_cli, monkeypatch):
     before = smoke_copy.receipts()
     seen: list[int] = []
-    monkeypatch.setattr(losses, "member_loss", watched(losses.member_loss, seen))
+    monkeypatch.setattr(teach_stage, "member_loss", watched(losses.member_loss, seen))
     growing = ("data.image_size=32", "teach.sizes=[16, 16, 32]", "teach.optimizer=muon")
     code, _, err = run_cli((*smoke_copy.argv, "--set", *growing), smoke_copy.root)
     assert code == 0, err
@@ -86,27 +87,27 @@ def test_pictures_may_grow(smoke_copy, run_cli, monkeypatch):
     assert seen == 2 * ([16] * 2 * epoch + [32] * epoch)
 
 
-def test_mirror_images_of_clean_pictures_only(smoke_copy, run_cli):
-    """View 0 as with mirror images everywhere, the augmented view as with none."""
+def test_flip_tta_of_clean_images_only(smoke_copy, run_cli):
+    """View 0 as with flip TTA everywhere, the augmented view as with none."""
 
-    def answers(flip: str | None) -> torch.Tensor:
+    def log_probs(flip: str | None) -> torch.Tensor:
         if flip is not None:
-            assert run_cli((*smoke_copy.argv, "--set", f"export.flip={flip}"), smoke_copy.root)[0] == 0
+            assert run_cli((*smoke_copy.argv, "--set", f"export.tta_flip={flip}"), smoke_copy.root)[0] == 0
         return load_tensors(smoke_copy.run.member_log_probs(0))[0]["training"]
 
-    everywhere, clean, nowhere = answers(None), answers("clean"), answers("false")
+    everywhere, clean, nowhere = log_probs(None), log_probs("clean"), log_probs("false")
     assert torch.equal(clean, torch.stack([everywhere[0], nowhere[1]]))
     assert not torch.equal(everywhere[0], nowhere[0])
     assert not torch.equal(everywhere[1], nowhere[1])
 
 
-def test_a_network_of_whitened_patches_looks_at_the_contest_first(smoke_copy, run_cli):
+def test_patches_are_whitened_by_the_contest(smoke_copy, run_cli):
     run, short = smoke_copy.run, 'teach.members=[{network="short-resnet", options={widths=[4, 4, 4, 4]}}]'
     assert run_cli((*smoke_copy.argv, "--set", short), smoke_copy.root)[0] == 0
     facts = load_contest(run.contest)
-    pictures = torch.from_numpy(np.load(run.clean("training")))
+    images = torch.from_numpy(np.load(run.clean("training")))
     expected = WhitenedPatches(4)
-    expected.whiten([Normalisation(facts.mean, facts.std).apply(pictures)])
+    expected.whiten([Normalisation(facts.mean, facts.std).apply(images)])
     found = load_tensors(run.member(0))[0]["patches.weight"]
     assert float(found.abs().max()) > 0
     torch.testing.assert_close(found, expected.weight.detach(), atol=1e-4, rtol=1e-3)
@@ -118,7 +119,7 @@ def test_a_network_of_whitened_patches_looks_at_the_contest_first(smoke_copy, ru
         (("teach.folds=3",), "3 folds need as many members, found 2"),
         (("teach.folds=1",), "found 1, expected 0 (none) or at least 2"),
         (("teach.sizes=[8]",), "teach.sizes"),
-        (("teach.sizes=[32]",), "teach.sizes: found 32, pictures have data.image_size = 16"),
+        (("teach.sizes=[32]",), "teach.sizes: found 32, images have data.image_size = 16"),
         (("teach.sizes=[16, 16, 16, 16]",), "4 sizes for 3 epochs, expected at most one each"),
         (("export.weights=fited",), 'export.weights: expected one number per member, not below 0, or "fitted"'),
         (("--final", "export.weights=fitted"), "fitted needs validation images that nothing learns from"),

@@ -7,7 +7,7 @@ import pytest
 from pipeline.runtime.folder import RunFolder
 from pipeline.runtime.load_settings import load_settings
 from pipeline.runtime.request import Job, Request
-from pipeline.runtime.settings import MemberSettings
+from pipeline.runtime.training_settings import MemberSettings
 
 
 def job_of(*rows: str, policy: str = "teacher", labels: tuple[str, ...] = ()) -> Job:
@@ -15,7 +15,7 @@ def job_of(*rows: str, policy: str = "teacher", labels: tuple[str, ...] = ()) ->
     members = ", ".join(f'{{ network = "short-resnet", policy = "{row}" }}' for row in rows)
     changes = [f"teach.members=[{members}]", f"views.teacher_policy={policy}", "views.teacher_views=2"]
     settings = load_settings("smoke", [*changes, "views.student_views=1"])
-    request = Request(name="r", data="/c.zip", preset="smoke", labels=labels, settings=settings)
+    request = Request(name="r", data="/c.zip", preset="smoke", soft_labels=labels, settings=settings)
     return Job(RunFolder(Path("/root"), "r"), request)
 
 
@@ -33,7 +33,7 @@ def test_a_bank_for_every_policy_that_a_member_learns_from(rows: tuple[str, ...]
     assert job.stored_views() == [(bank, "training", 1) for bank in expected]
 
 
-def test_no_bank_without_members_to_teach():
+def test_no_bank_with_given_soft_labels():
     assert job_of("", "student", labels=("/l.safetensors",)).stored_views() == []
 
 
@@ -46,7 +46,7 @@ def test_the_policy_of_a_bank():
     ]
 
 
-def test_the_policy_is_told_by_the_views_and_not_by_the_settings():
+def test_the_policy_is_digested_by_the_views_alone():
     rows = [MemberSettings(network="short-resnet", policy=policy) for policy in ("", "teacher", "student")]
     assert rows[0].shaping() == rows[1].shaping() == rows[2].shaping()
     assert "seed" in rows[0].shaping()

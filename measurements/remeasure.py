@@ -1,0 +1,148 @@
+"""Measure a committed student anew, from its packed file alone, and check its manifest: exit code 1 where they differ.
+
+    PYTHONPATH=. python measurements/remeasure.py food11 --data food11.zip
+    PYTHONPATH=. python measurements/remeasure.py food11-100000 --data food11.zip --write
+
+Decodes submissions/NAME/student.bin, predicts every split on the CPU in float32, and compares with the labels, with the
+soft labels of the clean images and, byte for byte, with predictions.csv. `--write` writes the manifest of a file that
+no single run delivered: what is measured, what STATED says, and null for what is not known.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.students.build import build_student, count_parameters
+from models.students.families import STUDENTS, Network
+from pipeline.contest.contest import Contest, read_contest
+from pipeline.contest.decode import decode_images
+from pipeline.contest.source import Source, open_source
+from pipeline.contest.submission import write_submission
+from pipeline.data.soft_labels import check_soft_labels, load_soft_labels
+from pipeline.data.views import create_image_array
+from pipeline.runtime.atomic import file_digest, write_json
+from pipeline.runtime.console import say
+from pipeline.runtime.engine import available_cores
+from pipeline.training.inference import load_packed, predict_with_packed
+from pipeline.training.metrics import accuracy, fidelity
+
+SUBMISSIONS = Path(__file__).resolve().parent.parent / "submissions"
+OWN, SHARED = ("student.bin", "predictions.csv"), ("soft_labels.safetensors", "teacher_predictions.csv")
+KL_TOLERANCE = 1e-6  # nats; the order of a float32 sum is the machine's. Accuracy and agreement are counts: exact
+CHAINED = {"soft_labels_of": "food11", "final_phase": "none", "made": "by hand-chained runs"}
+UNKNOWN_TEACHER = {"init_from": "", "made": "by study frontier, seed 0", "teacher": None}  # its labels are not kept
+STATED: dict[str, dict[str, Any]] = {  # what the files do not say themselves: README.md, "The byte frontier"
+    "food11-100000": {"budget_bytes": 100_000, **CHAINED},
+    "food11-50000": {"budget_bytes": 50_000, **CHAINED},
+    "food11-reference": {"budget_bytes": 300_000, **CHAINED, **UNKNOWN_TEACHER},
+}
+
+
+def measure(folder: Path, labels_folder: Path, data: Path, scratch: Path) -> dict[str, Any]:
+    """The fields of a manifest that student.bin shows, and the accuracy of the soft labels, which fit the images."""
+    packed, labels = load_packed(folder / OWN[0]), load_soft_labels(labels_folder / SHARED[0])
+    header, size, source = packed.header, packed.header.image_size, open_source(data)
+    contest = read_contest(source, validation_fraction=0.2, seed=0)
+    files = {split: _decode(source, contest, split, size, scratch) for split in contest.splits}
+    ids = {split: tuple(record.id for record in records) for split, records in contest.splits.items()}
+    digests = {split: [file_digest(path)] for split, path in files.items()}
+    check_soft_labels(labels, labels_folder.name, contest.classes, ids, digests)
+    ours = {split: predict_with_packed(packed, np.load(path, mmap_mode="r")) for split, path in files.items()}
+    ensemble = {split: labels.log_probs_VNC[split][0].float().numpy() for split in files}
+    _check_csv(contest, ours["testing"], folder / OWN[1], scratch)
+    _check_csv(contest, ensemble["testing"], labels_folder / SHARED[1], scratch)
+    found = {split: fidelity(ours[split], ensemble[split]) | {"images": len(ours[split])} for split in files}
+    truth_N = np.array([record.label for record in contest.splits["validation"]])
+    row = {"precision": packed.precision, "packed_bytes": (folder / OWN[0]).stat().st_size}
+    figures = {"accuracy": accuracy(ours["validation"], truth_N), **found["validation"]}
+    protocol = ("inductive" if header.inductive else "transductive") + (", final" if header.final else "")
+    claim = {"split": "validation", "protocol": protocol, "value": figures["accuracy"], "images": len(truth_N)}
+    testing = found["testing"]
+    return row | {
+        "contest": contest.name,
+        "protocol": protocol,
+        "tta_flip": header.tta_flip,
+        "network": _name(header.network),
+        "parameters": count_parameters(build_student(header.network, classes=len(header.classes), image_size=size)),
+        "sha256": {own: file_digest(folder / own) for own in OWN},
+        "accuracy": [claim | {"measured_on": OWN[0]}],
+        "precisions": [row | {f"validation_{name}": figures[name] for name in ("accuracy", "agreement", "kl")}],
+        "teacher": {"ensemble": accuracy(ensemble["validation"], truth_N)},
+        "agreement": {"split": "testing", "value": testing["agreement"], "images": testing["images"]},
+        "fidelity": found,
+    }
+
+
+def _decode(source: Source, contest: Contest, split: str, image_size: int, folder: Path) -> Path:
+    """Decode a split into a file, as the stage `prepare` does: soft labels name the images by its digest."""
+    path, files = folder / f"{split}.npy", [record.file for record in contest.splits[split]]
+    images_NHWC = create_image_array(path, len(files), image_size)
+    decode_images(source, files, image_size, images_NHWC, workers=available_cores(), on_done=lambda _: None)
+    images_NHWC.flush()
+    return path
+
+
+def _check_csv(contest: Contest, log_probs_NC: np.ndarray, path: Path, scratch: Path) -> None:
+    write_submission(scratch / path.name, contest.submission, log_probs_NC)
+    if (scratch / path.name).read_bytes() != path.read_bytes():
+        sys.exit(f"{path}: its student or soft labels give other predictions")
+
+
+def _name(network: Network) -> str:
+    own = [name for name, student in STUDENTS.items() if student == network]
+    return own[0] if own else "-".join((network.family, *map(str, network.integers)))
+
+
+def manifest(folder: Path, labels_folder: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """The fields that `deliver` writes, as far as they are known; `fidelity_to` where that was not its teacher."""
+    source = json.loads((labels_folder / "manifest.json").read_text())
+    shared = {name: {"submission": labels_folder.name, "sha256": file_digest(labels_folder / name)} for name in SHARED}
+    known = found | {"name": folder.name, "stage_seconds": {}, "shared": {}, "seeds": {"student": 0}}
+    known |= STATED[folder.name]
+    known["fits"] = known["packed_bytes"] <= known["budget_bytes"]
+    if known["teacher"] is None:
+        return {name: known.get(name) for name in source} | {"fidelity_to": shared[SHARED[0]]}
+    known |= {"teacher": source["teacher"], "shared": shared, "seeds": source["seeds"] | known["seeds"]}
+    return {name: known.get(name) for name in source}
+
+
+def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
+    """Every single figure with its full name; rows of a list by their numbers."""
+    inner = dict(enumerate(value)) if isinstance(value, list) else value
+    if not isinstance(inner, dict):
+        return [(name, value)]
+    return [figure for key, part in inner.items() for figure in flat(part, f"{name}.{key}".lstrip("."))]
+
+
+def differences(recorded: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """A line for every figure that the manifest has otherwise; says all of them."""
+    rows, lines = [row for row in recorded["precisions"] if row["precision"] == found["precision"]], []
+    known = dict(flat(recorded | {"precisions": rows}))
+    for name, value in flat(found if recorded["teacher"] else found | {"teacher": {}}):
+        say(f"{name}: {value}")
+        was = known.get(name)
+        same = abs(was - value) <= KL_TOLERANCE if was is not None and name.endswith("kl") else was == value
+        lines += [] if same else [f"DIFFERENT: {name}: recorded {was}, found {value}"]
+    return lines
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", metavar="NAME", help="a folder of submissions/")
+    parser.add_argument("--data", metavar="DIR_OR_ZIP", type=Path, required=True, help="its contest")
+    parser.add_argument("--write", action="store_true", help="write the manifest of one that STATED tells of")
+    given = parser.parse_args()
+    student = SUBMISSIONS / given.name
+    teacher = SUBMISSIONS / STATED.get(given.name, {}).get("soft_labels_of", given.name)
+    with tempfile.TemporaryDirectory() as scratch_folder:
+        figures = measure(student, teacher, given.data, Path(scratch_folder))
+    if given.write:
+        write_json(student / "manifest.json", manifest(student, teacher, figures))
+    wrong = differences(json.loads((student / "manifest.json").read_text()), figures)
+    say("\n".join(wrong) or f"{given.name}: as recorded, predictions byte for byte")
+    sys.exit(bool(wrong))

@@ -1,0 +1,72 @@
+"""What can be known to be wrong before anything is trained: the contest, the members, the budget, the warm start."""
+
+from pathlib import Path
+
+from models.packed.rate_control import COARSEST
+from models.teachers.build import UnknownNetworkError, check_teacher
+from pipeline.contest.contest import read_contest
+from pipeline.contest.source import open_source
+from pipeline.runtime.errors import RequestError
+from pipeline.runtime.request import Job
+from pipeline.stages.student.network import bit_plan, choose_network, expected_bytes
+from pipeline.stages.student.warm_start import check_warm_start
+from pipeline.stages.teacher.given_soft_labels import load_given_soft_labels
+
+
+def check_request(job: Job) -> None:
+    """Refuse before any training what cannot end well: an unknown network, a budget that no file can meet."""
+    check_members(job)
+    check_budget(job, read_classes(job))
+
+
+def check_members(job: Job) -> None:
+    """Refuse members that do not exist, or soft labels that are none."""
+    if job.request.final and job.settings.export.weights == "fitted":
+        raise RequestError(
+            "export.weights: fitted needs validation images that nothing learns from, --final takes them"
+        )
+    if job.request.soft_labels:
+        if len(load_given_soft_labels(job)) > 1 and job.settings.export.weights not in ((), "fitted"):
+            raise RequestError(
+                'export.weights: numbers are of members; of several --soft-labels expected "fitted" or none'
+            )
+        return  # which images they were made for, export will see
+    for row in job.settings.teach.members:
+        try:
+            check_teacher(
+                row.network,
+                job.settings.data.image_size,
+                row.options,
+                pretrained=row.pretrained,
+                adapt=row.small_images,
+            )
+        except UnknownNetworkError as error:
+            raise RequestError(f"teach.members: {error}") from None
+        if row.weights and not Path(row.weights).is_file():
+            raise RequestError(f"teach.members: weights: no such file {row.weights}")
+
+
+def read_classes(job: Job) -> tuple[str, ...]:
+    """The contest's classes, and with them everything that is wrong with it."""
+    data = job.settings.data
+    source = open_source(Path(job.request.data))
+    return read_contest(source, validation_fraction=data.validation_fraction, seed=data.seed).classes
+
+
+def check_budget(job: Job, classes: tuple[str, ...]) -> None:
+    """What a packed file will take is known, or nearly, before its weights are: a hopeless budget is refused here.
+
+    So is a file that the student cannot start from.
+    """
+    precision, budget = job.settings.pack.precision, job.request.budget_bytes
+    chosen = choose_network(job.settings, classes, budget)
+    bit_plan(job.settings, chosen)
+    check_warm_start(job, chosen)
+    best = "low-bit" if precision == "auto" else precision
+    size = expected_bytes(job.settings, chosen, best, COARSEST)
+    if size > budget:
+        which = "smallest packed file" if precision == "auto" else "packed file"
+        about = "about " if best == "low-bit" else ""  # its size depends on the weights
+        raise RequestError(
+            f"--budget {budget}: the {which} of {chosen.name} takes {about}{size} bytes ({best}), nothing was trained"
+        )

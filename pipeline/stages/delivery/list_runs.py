@@ -1,0 +1,86 @@
+"""List: every run, study and submission with what it reached and the disk that it takes. No torch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.runtime.console import table
+from pipeline.runtime.errors import RequestError
+from pipeline.runtime.folder import RunFolder, disk_bytes, gigabytes
+from pipeline.runtime.request import load_request
+
+HEADER = ("name", "what", "protocol", "precision", "bytes", "validation", "agreement", "seconds", "disk")
+
+
+def list_runs(root: Path) -> list[dict[str, Any]]:
+    """A row per name in runs/ and submissions/, in order; what is not known of one is None.
+
+    bytes: of the packed file; validation: accuracy; agreement: with the ensemble on test images, both fractions;
+    seconds: of all stages; disk_bytes: of runs/NAME, which `clean` frees.
+    """
+    folders = (root / "runs", root / "submissions")
+    names = sorted({path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()})
+    return [_row(RunFolder(root, name)) for name in names]
+
+
+def list_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """The rows as a table."""
+    if not rows:
+        return ["no runs yet; ./run.sh starts one"]
+    return table(HEADER, list(map(_cells, rows)), left=4)
+
+
+def _row(run: RunFolder) -> dict[str, Any]:
+    manifest = _manifest(run)
+    accuracy = next(iter(manifest.get("accuracy", [])), {})
+    seconds = manifest.get("stage_seconds")
+    return {
+        "name": run.name,
+        "what": _what(run, manifest),
+        "protocol": manifest.get("protocol"),
+        "precision": manifest.get("precision"),
+        "bytes": manifest.get("packed_bytes"),
+        "validation": accuracy.get("value"),
+        "agreement": manifest.get("agreement", {}).get("value"),
+        "seconds": sum(seconds.values()) if seconds else None,
+        "disk_bytes": disk_bytes(run.folder),
+    }
+
+
+def _manifest(run: RunFolder) -> dict[str, Any]:
+    """The submission's manifest; empty where there is none, or a damaged one."""
+    try:
+        manifest = json.loads((run.submission / "manifest.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _what(run: RunFolder, manifest: dict[str, Any]) -> str:
+    try:
+        study = load_request(run).study
+    except RequestError:  # only its submission is here, or its record is damaged
+        study = ""
+    if study:
+        return f"study {study}"
+    if manifest:
+        return "submission"
+    return "run, not delivered yet" if run.folder.is_dir() else "study"
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["name"],
+        row["what"],
+        row["protocol"] or "-",
+        row["precision"] or "-",
+        _shown(row["bytes"], ","),
+        _shown(row["validation"], ".2%"),
+        _shown(row["agreement"], ".2%"),
+        _shown(row["seconds"], ",.0f"),
+        gigabytes(row["disk_bytes"]),
+    )
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

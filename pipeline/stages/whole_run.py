@@ -1,0 +1,74 @@
+"""Carries out the whole run, or one stage of a run that was started before."""
+
+import json
+
+from pipeline.contest.digits import write_digits
+from pipeline.runtime.atomic import atomic_folder
+from pipeline.runtime.console import say
+from pipeline.runtime.device import pick_device
+from pipeline.runtime.folder import RunFolder
+from pipeline.runtime.request import Job, load_request, save_request
+from pipeline.stages.check_request import check_request
+from pipeline.stages.delivery.deliver import deliver
+from pipeline.stages.request import embedded_contest, is_embedded
+from pipeline.stages.run import STAGES, Stage, stage_named
+
+
+def run_all(job: Job) -> int:
+    """Carry out a request from the contest to the delivered files; the exit code.
+
+    What is wrong with the request is said first, before anything is trained. Raises RequestError.
+    """
+    request = job.request
+    device = pick_device(job.settings.device)
+    _write_digits(job)
+    check_request(job)
+    with job.run.locked("run", f"run {job.run.name} is going on in another process; give this one another --name"):
+        save_request(job.run, request)
+        say(f"run {request.name}: {request.data}, preset {request.preset}, {request.protocol}, on {device.name}")
+        stages = [stage for stage in STAGES if stage.needed(job)]
+        for number, stage in enumerate(stages, 1):
+            say(f"stage {number} of {len(stages)}: {stage.name}")
+            if not stage.do(job, device):
+                return 1
+        deliver(job, {stage.name: stage.seconds(job) for stage in stages if stage.steps(job, stage.name)})
+        _say_delivered(job)
+    return 0
+
+
+def run_stage(stage: Stage, run: RunFolder, member: int | None) -> int:
+    """Do one stage; the exit code. Raises RequestError when the run, or a stage before this one, is missing."""
+    job = Job(run, load_request(run))
+    device = pick_device(job.settings.device)
+    options = {} if member is None else {"only": member}
+    fits = stage.do(job, device, **options)
+    if fits and stage.gate:
+        fits = stage_named("verify").do(job, device)
+    return 0 if fits else 1
+
+
+def _write_digits(job: Job) -> None:
+    """Write the embedded contest into the run that uses it, once and wholly."""
+    if not is_embedded(job.run, job.request.data):
+        return
+    say("no --data and no data/ beside run.sh: using scikit-learn's handwritten digits")
+    if not embedded_contest(job.run).exists():
+        with atomic_folder(embedded_contest(job.run)) as unfinished:
+            write_digits(unfinished)
+
+
+def _say_delivered(job: Job) -> None:
+    manifest = json.loads((job.run.submission / "manifest.json").read_text())
+    found, agreement = manifest["accuracy"], manifest["agreement"]
+    size = f"{manifest['packed_bytes']:,} bytes, {manifest['parameters']:,} parameters, {manifest['precision']}"
+    say(f"\ndelivered in {job.run.submission}:")
+    say(f"  student.bin      {size}")
+    if found:
+        student = f"student {found[0]['value']:.2%} (decoded file, {found[0]['protocol']})"
+        say(f"  validation       {student}, ensemble {manifest['teacher']['ensemble']:.2%}")
+    say(f"  test images      student and ensemble agree on {agreement['value']:.2%}")
+    say(f"  predictions.csv  {agreement['images']:,} rows, ready to upload")
+    if is_embedded(job.run, job.request.data):
+        say("that was scikit-learn's handwritten digits; for a real contest:")
+        say("  ./run.sh --data FOLDER_OR_ZIP --budget 300000")
+    say(f"fits: {manifest['packed_bytes']} of {manifest['budget_bytes']} bytes")
