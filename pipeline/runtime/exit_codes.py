@@ -43,9 +43,10 @@ class SignalReceived(KeyboardInterrupt):
 
 
 def end_on_signals() -> None:
-    """Let SIGTERM and SIGHUP end the program as Ctrl-C does."""
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does, but where nohup has them ignored."""
     for number in SIGNALS:
-        signal.signal(number, _raise_signal)
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _raise_signal)
 
 
 def exit_code_of(command: Callable[[], int]) -> int:

@@ -235,3 +235,16 @@ def test_a_terminated_process_says_so_and_leaves_whole_files(smoke_run, tmp_path
     assert (process.returncode, err) == (143, "error: terminated; the same command resumes\n")
     assert not list(tmp_path.rglob("*.part"))
     assert (tmp_path / "runs" / "tiny" / "student" / "last.safetensors").is_file()
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored():
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        command_line.end_on_signals()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        with pytest.raises(SignalReceived):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
