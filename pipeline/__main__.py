@@ -5,6 +5,7 @@ Laziness has this one door: a command imports what it needs when it is carried o
 """
 
 import argparse
+import dataclasses
 import functools
 import json
 import sys
@@ -19,6 +20,7 @@ from pipeline.options import (
     clean_options,
     json_option,
     ledger_options,
+    option_names,
     predict_options,
     run_arguments,
     run_options,
@@ -32,12 +34,15 @@ from pipeline.runtime.errors import RequestError
 from pipeline.runtime.exit_codes import end_on_signals, exit_code_of
 from pipeline.runtime.folder import RunFolder, check_name
 from pipeline.runtime.load_settings import load_settings, nearest
+from pipeline.runtime.request import Job, load_request
 from pipeline.runtime.settings import BUDGET_BYTES
-from pipeline.stages.request import contest_name, data_beside, resolve
+from pipeline.stages.request import check_data, contest_name, data_beside, resolve
 from pipeline.stages.run import STAGES, Stage
+from pipeline.studies import check_study
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder of run.sh: runs/ and submissions/ lie there
 RUN = ""  # what `./run.sh` without the name of a command does
+OF_RUN_SH = "test"
 DESCRIPTION = """Train a teacher ensemble, distill it into a small network, pack that into a file under a byte limit,
 prove that it fits, and write the CSV to upload. The same command again resumes."""
 
@@ -65,17 +70,23 @@ def _carry_out(argv: list[str], root: Path) -> int:
     name = argv.pop(0) if argv and not argv[0].startswith("-") else RUN
     if name == "help":
         name, argv = (argv[0] if argv else RUN), ["--help"]
+    if name == OF_RUN_SH:
+        raise RequestError("run.sh itself does this: ./run.sh test [--long] [arguments of pytest]")
     if name not in COMMANDS:
-        raise RequestError(f"unknown command {name!r}{nearest(name, list(COMMANDS))}; ./run.sh help lists them all")
-    command = COMMANDS[name]
-    parser = _parser(name, command)
-    given, unknown = parser.parse_known_args(argv)
+        near = nearest(name, [*COMMANDS, "help", OF_RUN_SH])
+        raise RequestError(f"unknown command {name!r}{near}; ./run.sh help lists them all")
+    parser = _parser(name, COMMANDS[name])
+    _refuse_unknown_options(parser, argv)
+    return COMMANDS[name].work(parser.parse_args(argv), root)
+
+
+def _refuse_unknown_options(parser: ArgumentParser, argv: list[str]) -> None:
+    """An option that does not exist is answered with the nearest one, before one that is missing."""
+    known = option_names(parser)
+    unknown = [word for word in argv if word.startswith("--") and word.partition("=")[0] not in known]
     if unknown:
-        options = [
-            option for action in parser._actions for option in action.option_strings
-        ]  # argparse has no other way
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{nearest(unknown[0].partition('=')[0], options)}")
-    return command.work(given, root)
+        near = nearest(unknown[0].partition("=")[0], known)
+        parser.error(f"unrecognized arguments: {' '.join(argv[argv.index(unknown[0]) :])}{near}")
 
 
 def _parser(name: str, command: Command) -> ArgumentParser:
@@ -92,15 +103,15 @@ def _parser(name: str, command: Command) -> ArgumentParser:
 
 
 def _command_list() -> str:
-    names = [*(name for name in COMMANDS if name != RUN), "test"]
+    names = [*(name for name in COMMANDS if name != RUN), OF_RUN_SH]
     width = max(map(len, names))
-    summaries = {name: command.summary for name, command in COMMANDS.items()} | {"test": "Run all tests."}
+    summaries = {name: command.summary for name, command in COMMANDS.items()} | {OF_RUN_SH: "Run all tests."}
     return "\n".join(["commands, each with --help:", *(f"  {name:{width}}  {summaries[name]}" for name in names)])
 
 
 def _run(given: Namespace, root: Path) -> int:
-    request = resolve(run_arguments(given, budget_bytes=given.budget, final=given.final), root, _preset_of_this_machine)
-    from pipeline.runtime.request import Job
+    arguments = dataclasses.replace(run_arguments(given), budget_bytes=given.budget, final=given.final)
+    request = resolve(arguments, root, _preset_of_this_machine)
     from pipeline.stages.whole_run import run_all
 
     return run_all(Job(RunFolder(root, request.name), request, given.rehash))
@@ -116,9 +127,11 @@ def _stage_command(stage: Stage) -> Command:
     options = functools.partial(stage_options, of_members=stage.name == "teach")
 
     def work(given: Namespace, root: Path) -> int:
+        run = RunFolder(root, check_name(given.name))
+        job = Job(run, load_request(run))
         from pipeline.stages.whole_run import run_stage
 
-        return run_stage(stage, RunFolder(root, check_name(given.name)), getattr(given, "member", None))
+        return run_stage(stage, job, getattr(given, "member", None))
 
     return Command(f"One stage of a run: {stage.writes}.", options, work)
 
@@ -140,6 +153,7 @@ def _ledger(given: Namespace, _: Path) -> int:
 
 
 def _predict(given: Namespace, _: Path) -> int:
+    check_data(given.data)
     from pipeline.runtime.engine import available_cores
     from pipeline.stages.delivery.predict import predict_folder
 
@@ -187,6 +201,7 @@ def _clean(given: Namespace, root: Path) -> int:
 
 def _bench(given: Namespace, root: Path) -> int:
     settings = load_settings("cpu", [change for group in given.set for change in group])
+    check_data(given.data)
     from pipeline.bench.run_bench import Effort, bench_lines, run_bench
     from pipeline.runtime.atomic import write_json
 
@@ -198,14 +213,15 @@ def _bench(given: Namespace, root: Path) -> int:
 
 
 def _study(given: Namespace, root: Path) -> int:
-    from pipeline.runtime.request import Job
-    from pipeline.studies.engine import check_study, run_study
-
     check_study(given.study)
-    given.name = given.name or f"{contest_name(given.data)}-{given.study}"
-    given.preset = given.preset or "study"
     largest = max(given.budgets, default=BUDGET_BYTES)
-    request = resolve(run_arguments(given, budget_bytes=largest, study=given.study), root, _preset_of_this_machine)
+    name = given.name or f"{contest_name(given.data)}-{given.study}"
+    arguments = dataclasses.replace(
+        run_arguments(given), name=name, preset=given.preset or "study", budget_bytes=largest, study=given.study
+    )
+    request = resolve(arguments, root, _preset_of_this_machine)
+    from pipeline.studies.engine import run_study
+
     run_study(given.study, Job(RunFolder(root, request.name), request), tuple(given.budgets), given.seeds)
     return 0
 

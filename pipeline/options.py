@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.runtime.load_settings import preset_names
 from pipeline.runtime.settings import BUDGET_BYTES
 from pipeline.stages.request import RunArguments, budget
+from pipeline.studies import NAMES
 
 
 def _data_option(parser: ArgumentParser, *, required: bool, meaning: str) -> None:
@@ -45,11 +46,16 @@ def _budget_option(parser: ArgumentParser) -> None:
     parser.add_argument("--budget", metavar="BYTES", type=budget, default=BUDGET_BYTES, help=meaning)
 
 
-def run_arguments(given: Namespace, **more: object) -> RunArguments:
-    """The typed form of what a run and a study are asked for."""
-    shared = {name: getattr(given, name) for name in ("data", "preset", "name", "inductive")}
-    changes = tuple(change for group in given.set for change in group)
-    return RunArguments(**shared, soft_labels=tuple(given.soft_labels), changes=changes, **more)  # pyright: ignore
+def run_arguments(given: Namespace) -> RunArguments:
+    """The typed form of the options that a run and a study share."""
+    return RunArguments(
+        data=given.data,
+        preset=given.preset,
+        name=given.name,
+        soft_labels=tuple(given.soft_labels),
+        inductive=given.inductive,
+        changes=tuple(change for group in given.set for change in group),
+    )
 
 
 def verify_options(parser: ArgumentParser) -> None:
@@ -96,7 +102,7 @@ def bench_options(parser: ArgumentParser) -> None:
 
 def study_options(parser: ArgumentParser) -> None:
     """Options of a study."""
-    parser.add_argument("study", metavar="STUDY", help="frontier, networks, recipes (students) or members (teachers)")
+    parser.add_argument("study", metavar="STUDY", help=f"one of {', '.join(NAMES)}; members compares teachers")
     _data_option(parser, required=True, meaning="the contest")
     _preset_options(parser, "study")
     parser.add_argument("--name", metavar="NAME", help="the study; default: the contest's name and the study's")

@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @dataclass(frozen=True)
 class SmokeRun:
-    """A finished run of the smoke preset on the tiny contest. `argv` is what asked for it; `stdout` what it said."""
+    """A finished run of the smoke preset on the tiny contest. `argv` is what asked for it; `stdout` its output."""
 
     root: Path
     data: Path

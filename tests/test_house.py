@@ -30,6 +30,7 @@ FLOORS = (
 # A stage opens its inputs once and passes arrays, networks and a settings section down to these rooms.
 KNOW_NO_RUN = ("pipeline.contest", "pipeline.data", "pipeline.training")
 OF_A_RUN = {"pipeline.runtime.folder", "pipeline.runtime.request", "pipeline.runtime.steps"}
+MOST_ROOMS, MOST_FLOORS, MOST_ARROWS = 12, 6, 50
 DOOR = "pipeline.__main__"  # the one place that imports late
 
 
@@ -75,6 +76,15 @@ def test_imports_run_down(module: str) -> None:
 def test_what_serves_any_run_knows_none(module: str) -> None:
     if any(is_in(module, package) for package in KNOW_NO_RUN):
         assert GRAPH[module] & OF_A_RUN == set()
+
+
+def test_there_are_few_rooms_and_few_arrows_between_them() -> None:
+    """A room is an entry of FLOORS; an arrow is a room that imports from another."""
+    arrows = {(room(module), room(imported)) for module in GRAPH for imported in GRAPH[module]}
+    arrows = {(own, other) for own, other in arrows if own != other}
+    assert sum(map(len, FLOORS)) <= MOST_ROOMS
+    assert len(FLOORS) <= MOST_FLOORS
+    assert len(arrows) <= MOST_ARROWS
 
 
 def test_no_stage_imports_a_stage() -> None:

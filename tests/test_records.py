@@ -268,7 +268,7 @@ def test_no_file_is_stored_twice() -> None:
 
 
 ONE_OR_ALL = [
-    pytest.param(folder, id=folder.name, marks=[] if folder.name == "food11" else pytest.mark.long)
+    pytest.param(folder, id=folder.name, marks=[] if folder.name in ("food11", "food11-50000") else pytest.mark.long)
     for folder in STUDENT_FOLDERS
 ]
 

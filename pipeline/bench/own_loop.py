@@ -19,7 +19,7 @@ from pipeline.data.batches import EpochBatches, Normalisation, TrainingSet
 from pipeline.runtime.device import Device
 from pipeline.runtime.training_settings import TrainingSettings
 from pipeline.training.inference import predict_log_probs
-from pipeline.training.loop import EpochResult, Training, train
+from pipeline.training.loop import EpochResult, TrainingPlan, train
 
 NEVER_SECONDS = 1e9
 
@@ -49,13 +49,15 @@ def train_rates(
     images = training_set.steps_per_epoch(batch_size) * batch_size
     rates: list[float] = []
 
-    def on_epoch(report: EpochResult) -> None:
-        if report.epoch > 1:
-            rates.append(images / report.seconds)
-            between[report.epoch - 2]()
+    def on_epoch(result: EpochResult) -> None:
+        if result.epoch > 1:
+            rates.append(images / result.seconds)
+            between[result.epoch - 2]()
 
     with tempfile.TemporaryDirectory(dir=folder) as own:  # another training's checkpoint would be resumed
-        train(network, training_set, loss_of, Training("bench", settings, 0, Path(own) / "last", ""), device, on_epoch)
+        train(
+            network, training_set, loss_of, TrainingPlan("bench", settings, 0, Path(own) / "last", ""), device, on_epoch
+        )
     return rates
 
 
@@ -75,8 +77,8 @@ def loading_rate(training_set: TrainingSet, batch_size: int, device: Device, epo
     return batches.steps * batch_size / statistics.median(seconds)
 
 
-def answer_rate(network: nn.Module, workload: Workload, device: Device) -> float:
-    """Images per second of a member's answers for one stored view."""
+def inference_rate(network: nn.Module, workload: Workload, device: Device) -> float:
+    """Images per second of a member's predictions for one stored view."""
     images_NHWC = np.load(workload.views[0], mmap_mode="r")
     normalisation = Normalisation(workload.mean, workload.std)
     start = time.perf_counter()

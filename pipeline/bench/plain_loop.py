@@ -39,7 +39,7 @@ class Photos(Dataset[tuple[Tensor, int]]):
 
 
 class PlainLoop:
-    """One network and its loader; `train_rate` and `answer_rate` may be called again and again."""
+    """One network and its loader; `train_rate` and `inference_rate` may be called again and again."""
 
     def __init__(self, network: nn.Module, photos: Photos, batch_size: int, workers: int, where: torch.device) -> None:
         self.network, self.where, self.batch_size = network.to(where), where, batch_size
@@ -55,10 +55,10 @@ class PlainLoop:
         return self._rate(self._train_step, seconds)
 
     @torch.no_grad()
-    def answer_rate(self, seconds: float) -> float:
+    def inference_rate(self, seconds: float) -> float:
         """Images per second of predicting probabilities."""
         self.network.eval()
-        return self._rate(self._answer_step, seconds)
+        return self._rate(self._inference_step, seconds)
 
     def _rate(self, step, seconds: float) -> float:
         rates: list[float] = []
@@ -81,5 +81,5 @@ class PlainLoop:
         self.optimizer.step()
         loss.item()
 
-    def _answer_step(self, images: Tensor, _: Tensor) -> None:
+    def _inference_step(self, images: Tensor, _: Tensor) -> None:
         torch.softmax(self.network(images), 1).cpu()

@@ -19,7 +19,7 @@ from models.students.build import build_student
 from models.students.families import STUDENTS
 from models.teachers.build import build_teacher
 from pipeline.bench.machine_limit import copy_bytes_per_second, matrix_flops_per_second, training_flops
-from pipeline.bench.own_loop import answer_rate, loading_rate, own_training_set, train_rates
+from pipeline.bench.own_loop import inference_rate, loading_rate, own_training_set, train_rates
 from pipeline.bench.plain_loop import Photos, PlainLoop
 from pipeline.bench.workload import Workload, build_workload
 from pipeline.contest.digits import write_digits
@@ -109,12 +109,12 @@ class _Bench:
         return _rates(plain, ours) | share | {"gflops_per_image": round(flops / 1e9, 4)}
 
     def inference(self, build: Callable[[], nn.Module]) -> Rates:
-        """Rates of both ways to ask a network."""
+        """Rates of both ways to predict with a network."""
         network = build().to(self.device.where).to(memory_format=torch.channels_last)
         plain_loop, plain, ours = self._plain(build()), [], []
         for _ in range(self.effort.repeats):
-            ours.append(answer_rate(network, self.workload, self.device))
-            plain.append(plain_loop.answer_rate(self.effort.seconds))
+            ours.append(inference_rate(network, self.workload, self.device))
+            plain.append(plain_loop.inference_rate(self.effort.seconds))
         return _rates(plain, ours)
 
     def _plain(self, network: nn.Module) -> PlainLoop:

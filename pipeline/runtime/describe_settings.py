@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import nearest
 from pipeline.runtime.settings import Settings
+from pipeline.runtime.training_settings import INHERITED, MemberTrainingSettings
 
 WIDTH = 110  # characters of a line
 ROW = "I"  # stands for the number of a member
@@ -17,6 +18,12 @@ BOUNDS = (
     ("maximum", "at most"),
     ("exclusiveMaximum", "below"),
     ("multipleOf", "a multiple of"),
+)
+
+# settings of a section whose default is what another section has
+SOURCES = (
+    (f"teach.members.{ROW}.", tuple(MemberTrainingSettings.model_fields), "teach"),
+    ("quantise.", INHERITED, "distill"),
 )
 
 Schema = dict[str, Any]
@@ -63,7 +70,7 @@ def _settings_of(group: Schema, root: Schema, prefix: str) -> Iterator[dict[str,
             continue
         yield {
             "name": prefix + name,
-            "default": _default(field),
+            "default": _inherited(prefix + name) or _default(field),
             "unit": field.get("unit", ""),
             "range": _range(field),
             "meaning": field.get("description", ""),
@@ -78,6 +85,14 @@ def _group_of(field: Schema, root: Schema) -> Schema:
     """The section that a field holds; empty when it is a plain setting."""
     reference = field.get("$ref", "")
     return root["$defs"][reference.rpartition("/")[2]] if reference else {}
+
+
+def _inherited(name: str) -> str:
+    """The section that the default of a setting comes from, where it is another one's."""
+    for start, names, source in SOURCES:
+        if name.startswith(start) and name.removeprefix(start).partition(".")[0] in names:
+            return f"as in [{source}]"
+    return ""
 
 
 def _default(field: Schema) -> str:

@@ -4,6 +4,7 @@
 129, 130 and 143 interrupted (hangup, Ctrl-C, terminated) · 141 the reader of the output went away.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -100,7 +101,8 @@ def _end_of(interruption: KeyboardInterrupt) -> int:
 
 
 def _end(line: str, code: int) -> int:
-    complain("error: " + " ".join(line.splitlines()))  # a file's name may hold a line break
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        complain("error: " + " ".join(line.splitlines()))  # a file's name may hold a line break
     return code
 
 

@@ -130,15 +130,31 @@ class RunFolder:
         """Hold the lock of a step, or of the whole run. Raises RequestError(busy) when another process holds it."""
         path = self._folder_of(step) / "locks" / f"{step}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, blocking=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise RequestError(busy) from None
-        try:
+        with _lock(path, busy):
             yield
-        finally:
-            lock.release()
+
+    @contextlib.contextmanager
+    def all_locked(self, busy: str) -> Iterator[None]:
+        """Hold the locks of the run, of its steps and of its cells. Raises RequestError(busy) as `locked` does."""
+        with contextlib.ExitStack() as held:
+            held.enter_context(self.locked("run", busy))
+            for path in sorted(self.folder.rglob("locks/*.lock")):
+                if path.name != "run.lock":
+                    held.enter_context(_lock(path, busy))
+            yield
+
+
+@contextlib.contextmanager
+def _lock(path: Path, busy: str) -> Iterator[None]:
+    lock = FileLock(path, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RequestError(busy) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def disk_bytes(folder: Path) -> int:

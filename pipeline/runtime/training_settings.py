@@ -65,7 +65,7 @@ class TrainingSettings(Section):
         return self.model_dump(mode="json", exclude={"checkpoint_seconds"})
 
 
-class TeachingSettings(TrainingSettings):
+class MemberTrainingSettings(TrainingSettings):
     """Settings of the training of a member."""
 
     sizes: tuple[Pixels, ...] = setting(
@@ -83,7 +83,7 @@ class TeachingSettings(TrainingSettings):
         return self
 
 
-class MemberSettings(TeachingSettings):
+class MemberSettings(MemberTrainingSettings):
     """One row of the ensemble. What it does not state comes from [teach]."""
 
     network: str = Field(description='"reference-cnn", "short-resnet" or the name of a timm network')
@@ -117,7 +117,7 @@ class MemberSettings(TeachingSettings):
         return self
 
 
-class TeachSettings(TeachingSettings):
+class TeachSettings(MemberTrainingSettings):
     """The ensemble: its members, and what all of them share."""
 
     learning_rate: Positive = setting(2e-3, "learning rate at its peak")
@@ -138,7 +138,7 @@ class TeachSettings(TeachingSettings):
         rows = values.get("members", ())
         if not isinstance(rows, (list, tuple)) or not all(isinstance(row, dict) for row in rows):
             raise ValueError("members is a list of tables, one per network")
-        own = {name: cls.model_fields[name].default for name in TeachingSettings.model_fields}
+        own = {name: cls.model_fields[name].default for name in MemberTrainingSettings.model_fields}
         shared = own | {name: value for name, value in values.items() if name in own}
         return values | {"members": tuple(inherited(shared, row) for row in rows)}
 

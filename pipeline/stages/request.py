@@ -18,7 +18,7 @@ DEMONSTRATION_NAME = "digits"
 
 @dataclass(frozen=True)
 class RunArguments:
-    """What a run or a study is asked for on the command line; None where nothing was said."""
+    """What a run or a study is asked for on the command line; None where nothing was given."""
 
     data: Path | None = None
     preset: str | None = None
@@ -41,8 +41,8 @@ def resolve(arguments: RunArguments, root: Path, default_preset: Callable[[], st
     goes_on = _recorded(named) if named and not arguments.data else None
     data = arguments.data or (Path(goes_on.data) if goes_on else data_beside(root))
     run = named or RunFolder(root, contest_name(data))
-    if data is not None and not data.exists() and not is_embedded(run, str(data)):
-        raise RequestError(f"--data {data} does not exist; expected a contest's folder or zip")
+    if data is not None and not is_embedded(run, str(data)):
+        check_data(data)
     preset = arguments.preset or (goes_on.preset if goes_on else "demo" if data is None else default_preset())
     settings = load_settings(preset, list(arguments.changes))
     data = data or embedded_contest(run)
@@ -62,6 +62,12 @@ def resolve(arguments: RunArguments, root: Path, default_preset: Callable[[], st
         soft_labels=_existing(arguments.soft_labels),
         settings=_with_absolute_path(settings),
     )
+
+
+def check_data(data: Path | None) -> None:
+    """Refuse a contest that does not exist, before anything heavy is loaded. Raises RequestError."""
+    if data is not None and not data.exists():
+        raise RequestError(f"--data {data} does not exist; expected a contest's folder or zip")
 
 
 def budget(text: str) -> int:

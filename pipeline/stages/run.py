@@ -27,6 +27,7 @@ class Stage:
     alone: bool = True  # is a command of its own
     needed: Callable[[Job], bool] = lambda _: True
     gate: bool = False  # done alone, it ends with the size gate
+    on_device: bool = True  # needs the device of training; False: the CPU alone
 
     def function(self) -> Callable[..., bool | None]:
         """The function that carries it out: (job, device), and options of its own."""
@@ -55,7 +56,15 @@ def _export_steps(job: Job, name: str) -> tuple[str, ...]:
 
 
 STAGES = (
-    Stage("prepare", "", "contest", "every image decoded once; stored views", steps=_view_steps, shared=True),
+    Stage(
+        "prepare",
+        "",
+        "contest",
+        "every image decoded once; stored views",
+        steps=_view_steps,
+        shared=True,
+        on_device=False,
+    ),
     Stage(
         "teach",
         "teacher",
@@ -74,21 +83,36 @@ STAGES = (
         shared=True,
     ),
     Stage("distill", "student", "student views, soft labels, labels", "the student, EMA of the last epoch"),
-    Stage("quantise", "student", "student, student views, soft labels", "the student trained on with low-bit weights"),
+    Stage(
+        "quantise",
+        "student",
+        "student, student views, soft labels, labels",
+        "the student with low-bit weights (LSQ)",
+    ),
     Stage(
         "pack",
         "student",
-        "both students, clean images",
+        "both students, clean images, soft labels",
         "packed files, ledger, accuracy measured from the decoded file",
         gate=True,
+        on_device=False,
     ),
-    Stage("verify", "delivery", "packed file", "nothing: the size gate", steps=lambda *_: (), alone=False),
+    Stage(
+        "verify",
+        "delivery",
+        "packed file",
+        "nothing: the size gate",
+        steps=lambda *_: (),
+        alone=False,
+        on_device=False,
+    ),
     Stage(
         "predict",
         "delivery",
         "packed file, clean images, soft labels",
         "the CSV in the contest's own format; fidelity on every split",
         alone=False,
+        on_device=False,
     ),
 )
 

@@ -6,8 +6,7 @@ from pipeline.contest.digits import write_digits
 from pipeline.runtime.atomic import atomic_folder
 from pipeline.runtime.console import say
 from pipeline.runtime.device import pick_device
-from pipeline.runtime.folder import RunFolder
-from pipeline.runtime.request import Job, load_request, save_request
+from pipeline.runtime.request import Job, save_request
 from pipeline.stages.check_request import check_request
 from pipeline.stages.delivery.deliver import deliver
 from pipeline.stages.request import embedded_contest, is_embedded
@@ -17,7 +16,7 @@ from pipeline.stages.run import STAGES, Stage, stage_named
 def run_all(job: Job) -> int:
     """Carry out a request from the contest to the delivered files; the exit code.
 
-    What is wrong with the request is said first, before anything is trained. Raises RequestError.
+    What is wrong with the request is refused first, before anything is trained. Raises RequestError.
     """
     request = job.request
     device = pick_device(job.settings.device)
@@ -36,10 +35,9 @@ def run_all(job: Job) -> int:
     return 0
 
 
-def run_stage(stage: Stage, run: RunFolder, member: int | None) -> int:
-    """Do one stage; the exit code. Raises RequestError when the run, or a stage before this one, is missing."""
-    job = Job(run, load_request(run))
-    device = pick_device(job.settings.device)
+def run_stage(stage: Stage, job: Job, member: int | None) -> int:
+    """Do one stage of a run that was started before; the exit code. Raises RequestError when it is too early."""
+    device = pick_device(job.settings.device) if stage.on_device else None
     options = {} if member is None else {"only": member}
     fits = stage.do(job, device, **options)
     if fits and stage.gate:
@@ -51,8 +49,8 @@ def _write_digits(job: Job) -> None:
     """Write the embedded contest into the run that uses it, once and wholly."""
     if not is_embedded(job.run, job.request.data):
         return
-    say("no --data and no data/ beside run.sh: using scikit-learn's handwritten digits")
     if not embedded_contest(job.run).exists():
+        say("no --data and no data/ beside run.sh: using scikit-learn's handwritten digits")
         with atomic_folder(embedded_contest(job.run)) as unfinished:
             write_digits(unfinished)
 

@@ -1,4 +1,4 @@
-"""One student of a study: trained, made low-bit and packed on the views and soft labels that the study shares."""
+"""One student of a study: trained, quantised and packed on the views and soft labels that the study shares."""
 
 import dataclasses
 import json
@@ -13,10 +13,9 @@ from pipeline.runtime.request import Job
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.steps import read_notes
 from pipeline.stages.run import STAGES
-from pipeline.stages.student.distill import distill
 from pipeline.stages.student.network import expected_bytes, student_network
-from pipeline.stages.student.pack import pack
-from pipeline.stages.student.quantise import quantise
+
+OF_A_STUDENT = tuple(stage for stage in STAGES if stage.package == "student")
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,8 @@ def cell_run(run: RunFolder, name: str, seed: int) -> RunFolder:
 def train_cell(cell: Cell, study: Job, device: Device) -> list[dict[str, Any]]:
     """Train, quantise and pack one student, or skip what is done; a row for each of its files that is of interest."""
     job = cell.job(study)
-    distill(job, device)
-    quantise(job, device)
-    pack(job, device)
+    for stage in OF_A_STUDENT:
+        stage.do(job, device)
     measured = {row["precision"]: row for row in json.loads(job.run.pack_record.read_text())["measured"]}
     return [_row(cell, job, measured[precision]) for precision in cell.precisions]
 
@@ -75,5 +73,5 @@ def _row(cell: Cell, job: Job, measured: dict[str, Any]) -> dict[str, Any]:
         "step_scale": round(measured.get("step_scale", 1.0), 4),
         "network": chosen.name,
         "parameters": read_notes(job.run, "distill")["parameters"],
-        "seconds": round(sum(read_notes(job.run, step)["seconds"] for step in ("distill", "quantise", "pack")), 1),
+        "seconds": round(sum(stage.seconds(job) for stage in OF_A_STUDENT), 1),
     }

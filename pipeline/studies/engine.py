@@ -8,12 +8,9 @@ from typing import Any
 from pipeline.runtime.console import say, table
 from pipeline.runtime.device import pick_device
 from pipeline.runtime.errors import RequestError
-from pipeline.runtime.load_settings import nearest
 from pipeline.runtime.request import Job, save_request
 from pipeline.stages.check_request import check_budget, check_members, read_classes
-from pipeline.stages.prepare import prepare
-from pipeline.stages.teacher.export import export
-from pipeline.stages.teacher.teach import teach
+from pipeline.stages.run import STAGES
 from pipeline.studies import frontier, members, networks, recipes
 from pipeline.studies.cells import Cell, train_cell
 
@@ -65,13 +62,6 @@ STUDIES = {
 MEMBERS = "members"
 
 
-def check_study(name: str) -> None:
-    """Refuse a study that does not exist. Raises RequestError with the nearest one."""
-    names = [*STUDIES, MEMBERS]
-    if name not in names:
-        raise RequestError(f"unknown study {name!r}{nearest(name, names)}; expected one of {', '.join(names)}")
-
-
 def run_study(name: str, job: Job, budgets: Sequence[int], seeds: int) -> None:
     """Do what is missing of a study and say its rows; the same command again resumes."""
     if name == MEMBERS:
@@ -92,7 +82,7 @@ def _run_members(job: Job, budgets: Sequence[int], seeds: int) -> None:
 
 @contextlib.contextmanager
 def _started(name: str, job: Job) -> Iterator[None]:
-    """Hold the study's lock; its request is written and said."""
+    """Hold the study's lock; its request is written and shown."""
     with job.run.locked("run", f"run {job.run.name} is going on in another process; give this one another --name"):
         save_request(job.run, job.request)
         say(f"study {name}: {job.request.data}, preset {job.request.preset}, {job.request.protocol}")
@@ -104,10 +94,9 @@ def _run_students(name: str, job: Job, budgets: Sequence[int], seeds: int) -> No
     cells = study.cells(list(dict.fromkeys(budgets or study.budgets)), seeds)
     _check(job, cells)
     with _started(name, job):
-        prepare(job, device)
-        if not job.request.soft_labels:
-            teach(job, device)
-        export(job, device)
+        for stage in STAGES:
+            if stage.shared and stage.needed(job):
+                stage.do(job, device)
         rows: list[dict[str, Any]] = []
         for cell in cells:
             rows += train_cell(cell, job, device)

@@ -119,7 +119,6 @@ def _log_probs(job: Job, device: Device, member: int) -> np.ndarray:
 
 
 def _row(job: Job, member: int, log_probs_NC: np.ndarray, labels_N: np.ndarray) -> dict[str, Any]:
-
     row, notes = job.settings.teach.members[member], read_notes(job.run, f"teach-{member:02d}")
     return {
         "member": member,

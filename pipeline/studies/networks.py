@@ -29,8 +29,8 @@ def network_cells(budgets: Sequence[int], seeds: int) -> list[Cell]:
     """Every candidate at every budget."""
     cells = []
     for budget, network, seed in itertools.product(budgets, CANDIDATES, range(seeds)):
-        made = {"distill": {"network": network}, "pack": {"precision": "low-bit"}}
-        cells.append(Cell(f"{network.removeprefix('auto-')}-{budget}", budget, seed, ("low-bit",), made))
+        sized = {"distill": {"network": network}, "pack": {"precision": "low-bit"}}
+        cells.append(Cell(f"{network.removeprefix('auto-')}-{budget}", budget, seed, ("low-bit",), sized))
     return cells
 
 

@@ -1,4 +1,4 @@
-"""Images of studies, drawn without a screen."""
+"""Plots of studies, drawn without a screen."""
 
 import io
 from collections import defaultdict
@@ -13,7 +13,7 @@ from pipeline.studies.tables import mean_and_error
 
 
 def plot_frontier(path: Path, rows: Sequence[dict[str, Any]], protocol: str) -> None:
-    """Validation accuracy against bytes on disk (log scale): made students as a line, the reference's as cells.
+    """Validation accuracy against bytes on disk (log scale): sized students as a line, the reference's as points.
 
     Bars are standard errors over seeds, where there are several.
     """
@@ -22,9 +22,9 @@ def plot_frontier(path: Path, rows: Sequence[dict[str, Any]], protocol: str) -> 
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         groups[row["cell"], row["precision"]].append(row)
-    made = sorted(_place(group) for (cell, _), group in groups.items() if cell.isdigit())
-    if made:
-        sizes, accuracies, errors = zip(*made, strict=True)
+    sized = sorted(_place(group) for (cell, _), group in groups.items() if cell.isdigit())
+    if sized:
+        sizes, accuracies, errors = zip(*sized, strict=True)
         axes.errorbar(sizes, accuracies, errors, marker="o", capsize=3, label="sized for the budget, low-bit")
     for (cell, precision), group in groups.items():
         if not cell.isdigit():

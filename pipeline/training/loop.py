@@ -38,7 +38,7 @@ class EpochResult:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """The result of a training."""
 
     network: nn.Module  # the one to keep, in evaluation mode
@@ -46,7 +46,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingPlan:
     """One training: its name in messages, its settings, its checkpoint and its identity."""
 
     label: str
@@ -60,10 +60,10 @@ def train(
     network: nn.Module,
     training_set: TrainingSet,
     loss_of: Callable[[Tensor, Batch], Tensor],
-    training: Training,
+    training: TrainingPlan,
     device: Device,
     on_epoch: Callable[[EpochResult], None],
-) -> Trained:
+) -> TrainingResult:
     """Train to the last epoch; the network to keep is the EMA, or without one the weights.
 
     Resumes at the last epoch saved; on a CPU the result is bit for bit that of an uninterrupted training, on a GPU up
@@ -84,7 +84,7 @@ def train(
             on_epoch(result)  # after the save: its measurements may be lost, the epoch must not
     finally:
         loop.batches.close()
-    return Trained(loop.kept, loop.earlier_seconds)
+    return TrainingResult(loop.kept, loop.earlier_seconds)
 
 
 class _Loop:
@@ -95,7 +95,7 @@ class _Loop:
         network: nn.Module,
         training_set: TrainingSet,
         loss_of: Callable[[Tensor, Batch], Tensor],
-        training: Training,
+        training: TrainingPlan,
         device: Device,
     ) -> None:
         settings = training.settings

@@ -146,6 +146,10 @@ def test_bad_run_names(refused, tiny_contest, name: str):
         (["--bogus"], "unrecognized arguments: --bogus (./run.sh --help shows what there is)"),
         (["verfy", "x"], "unknown command 'verfy' (did you mean verify?); ./run.sh help lists them all"),
         (["run"], "unknown command 'run'; ./run.sh help lists them all"),
+        (["tst"], "unknown command 'tst' (did you mean test?); ./run.sh help lists them all"),
+        (["hlep"], "unknown command 'hlep' (did you mean help?); ./run.sh help lists them all"),
+        (["help", "test"], "run.sh itself does this: ./run.sh test [--long] [arguments of pytest]"),
+        (["predict", "--dta", "x"], "unrecognized arguments: --dta x (did you mean --data?) (./run.sh predict --help"),
         (["help", "trane"], "unknown command 'trane'; ./run.sh help lists them all"),
         (["--labels", "x"], "unrecognized arguments: --labels x (did you mean --soft-labels?) "),
         # no abbreviations: they break when options are added

@@ -206,6 +206,11 @@ heavy = {"torch", "timm", "numpy", "albumentations", "cv2", "pandas", "sklearn"}
 print(code, sorted(heavy & set(sys.modules)))
 wrong = main(["verfy", "x"], Path("/nowhere")) + main(["--data", "nowhere"], Path("/nowhere"))
 wrong += main(["clean", "--name", "x"], Path("/nowhere"))
+wrong += main(["study", "frontier", "--data", "nowhere"], Path("/nowhere"))
+wrong += main(["study", "frontir", "--data", "nowhere"], Path("/nowhere"))
+wrong += main(["quantise", "--name", "x"], Path("/nowhere"))
+wrong += main(["bench", "--data", "nowhere"], Path("/nowhere"))
+wrong += main(["predict", sys.argv[1], "--data", "nowhere", "--out", "x.csv"], Path("/nowhere"))
 code = main(["ledger", sys.argv[1]], Path("/nowhere"))  # decodes the codes, with numpy
 print(wrong, code, sorted((heavy - {"numpy"}) & set(sys.modules)))
 """
@@ -214,7 +219,8 @@ print(wrong, code, sorted((heavy - {"numpy"}) & set(sys.modules)))
         [sys.executable, "-c", program, student], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
     )
     assert found.returncode == 0
-    assert [line for line in found.stdout.splitlines() if line.endswith("]")][-2:] == ["0 []", "6 0 []"]
+    assert re.fullmatch(r"(error: [^\n]+\n){8}", found.stderr)
+    assert [line for line in found.stdout.splitlines() if line.endswith("]")][-2:] == ["0 []", "16 0 []"]
 
 
 def test_a_terminated_process_says_so_and_leaves_whole_files(smoke_run, tmp_path: Path):

@@ -7,11 +7,16 @@ from pipeline.runtime.folder import RunFolder, disk_bytes, gigabytes
 
 
 def clean_run(run: RunFolder) -> list[str]:
-    """Delete runs/NAME and return the lines to show. Raises RequestError when there is none, or it is going on."""
+    """Delete runs/NAME and return the lines to show.
+
+    Raises RequestError when there is none, when it is a link, or when something of it is going on.
+    """
+    if run.folder.is_symlink():
+        raise RequestError(f"--name {run.name}: {run.folder} is a link; delete it and what it points to yourself")
     if not run.folder.is_dir():
         raise RequestError(f"--name {run.name}: no such run (looked for {run.folder}); ./run.sh list shows them all")
     freed_bytes = disk_bytes(run.folder)
-    with run.locked("run", f"run {run.name} is going on in another process; end it first"):
+    with run.all_locked(f"run {run.name} is going on in another process; end it first"):
         shutil.rmtree(run.folder)
     kept = f"{run.submission} stays" if run.submission.is_dir() else "nothing of it was delivered, so nothing is left"
     return [f"deleted {run.folder}: {gigabytes(freed_bytes)} freed", kept]

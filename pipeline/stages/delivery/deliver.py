@@ -1,7 +1,6 @@
-"""Deliver: what a run is for, in one folder, with a manifest that tells how each figure came about.
+"""Deliver: what a run is for, in one folder, with a manifest of how each figure came about.
 
-Reads: packed file, CSVs, soft labels, receipts. Writes: submissions/<name>/. Only a file that fits gets here. What
-another submission holds already is not stored twice: the manifest names that submission and the digest.
+Reads: packed file, CSVs, soft labels, receipts. Writes: submissions/<name>/. Only a file that fits gets here.
 """
 
 import json
@@ -21,7 +20,6 @@ from pipeline.stages.shipped import shipped_precision
 from pipeline.stages.student.network import student_network
 
 LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "numpy", "Pillow", "opencv-python-headless")
-SHAREABLE = ("soft_labels.safetensors", "teacher_predictions.csv")  # large, and alike for students of the same labels
 DELIVERED_VIEWS = 8  # soft labels of more views stay in the run: the delivered copy is to remain small
 
 
@@ -35,18 +33,12 @@ def deliver(job: Job, stage_seconds: dict[str, float]) -> None:
         "teacher predictions": output_digest(run, "predict", run.teacher_predictions),
         "soft labels": output_digest(run, "export-soft-labels", run.soft_labels),
     }
-    own = _sources(job, precision)
-    shared = {name: twin for name in SHAREABLE if (twin := _other_submission(job, name, own[name]))}
-    own = {name: source for name, source in own.items() if name not in shared}
-    settings = job.request.model_dump(mode="json") | {"shared": shared}
-    writes = tuple(run.submission / name for name in (*own, "manifest.json"))
+    settings = job.request.model_dump(mode="json")
+    writes = tuple(run.submission / name for name in (*_sources(job, precision), "manifest.json"))
 
     def work() -> dict[str, Any]:
-        _copy(job, own)
-        for name in shared:
-            (run.submission / name).unlink(missing_ok=True)
-        manifest = _manifest(job, precision, {name: file_digest(run.submission / name) for name in own})
-        write_json(run.submission / "manifest.json", manifest | {"shared": shared, "stage_seconds": stage_seconds})
+        _copy(job, _sources(job, precision))
+        write_json(run.submission / "manifest.json", _manifest(job, precision) | {"stage_seconds": stage_seconds})
         say(f"deliver: {run.submission}")
         return {}
 
@@ -62,15 +54,6 @@ def _sources(job: Job, precision: str) -> dict[str, Path]:
     }
 
 
-def _other_submission(job: Job, name: str, source: Path) -> dict[str, str] | None:
-    """The submission of another name that holds these very bytes, and their digest; None when there is none."""
-    for twin in sorted(job.run.submission.parent.glob(f"*/{name}")):
-        same_size = twin.parent != job.run.submission and twin.stat().st_size == source.stat().st_size
-        if same_size and file_digest(twin) == file_digest(source):
-            return {"submission": twin.parent.name, "sha256": file_digest(source)}
-    return None
-
-
 def _copy(job: Job, sources: dict[str, Path]) -> None:
     for name, source in sources.items():
         if name == "soft_labels.safetensors" and job.settings.views.student_views > DELIVERED_VIEWS:
@@ -80,13 +63,13 @@ def _copy(job: Job, sources: dict[str, Path]) -> None:
 
 
 def _deliver_first_views(job: Job, path: Path) -> None:
-    labels = load_soft_labels(job.run.soft_labels)
-    log_probs = {split: value[:DELIVERED_VIEWS] for split, value in labels.log_probs_VNC.items()}
-    digests = {split: value[:DELIVERED_VIEWS] for split, value in labels.view_digests.items()}
-    save_soft_labels(path, replace(labels, log_probs_VNC=log_probs, view_digests=digests))
+    soft_labels = load_soft_labels(job.run.soft_labels)
+    log_probs = {split: value[:DELIVERED_VIEWS] for split, value in soft_labels.log_probs_VNC.items()}
+    digests = {split: value[:DELIVERED_VIEWS] for split, value in soft_labels.view_digests.items()}
+    save_soft_labels(path, replace(soft_labels, log_probs_VNC=log_probs, view_digests=digests))
 
 
-def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, Any]:
+def _manifest(job: Job, precision: str) -> dict[str, Any]:
     request, packed_bytes = job.request, (job.run.submission / "student.bin").stat().st_size
     packed = json.loads(job.run.pack_record.read_text())
     distilled, predicted = read_notes(job.run, "distill"), read_notes(job.run, "predict")
@@ -110,7 +93,7 @@ def _manifest(job: Job, precision: str, delivered: dict[str, str]) -> dict[str, 
         "network": student_network(job).name,
         "parameters": distilled["parameters"],
         "init_from": distilled.get("init_from", ""),  # digest of the packed file of a warm start
-        "sha256": delivered,
+        "sha256": {name: file_digest(job.run.submission / name) for name in _sources(job, precision)},
         "accuracy": _accuracy(job, packed, precision),
         "precisions": packed["measured"],
         "teacher": teacher,

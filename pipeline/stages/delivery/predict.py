@@ -68,11 +68,11 @@ def _check_out(out: Path) -> None:
 
 
 def _predict_run(job: Job, packed_file: Path) -> dict[str, Any]:
-    packed, labels = load_packed(packed_file), load_soft_labels(job.run.soft_labels)
+    packed, soft_labels = load_packed(packed_file), load_soft_labels(job.run.soft_labels)
     # with --final nothing is claimed of validation
     splits = [split for split in SPLITS if not (job.request.final and split == "validation")]
     ours = {split: predict_with_packed(packed, np.load(job.run.clean(split), mmap_mode="r")) for split in splits}
-    ensemble = {split: labels.log_probs_VNC[split][0].float().numpy() for split in splits}
+    ensemble = {split: soft_labels.log_probs_VNC[split][0].float().numpy() for split in splits}
     submission = load_contest(job.run.contest).submission
     write_submission(job.run.predictions, submission, ours["testing"])
     write_submission(job.run.teacher_predictions, submission, ensemble["testing"])

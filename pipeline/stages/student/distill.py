@@ -16,7 +16,7 @@ from pipeline.runtime.request import Job
 from pipeline.runtime.steps import Step, run_step
 from pipeline.runtime.tensor_file import save_tensors
 from pipeline.stages.student.network import build_float_student, student_network
-from pipeline.stages.student.training import StudentTraining, student_reads, train_student
+from pipeline.stages.student.training import StudentPhase, student_reads, train_student
 from pipeline.stages.student.warm_start import check_warm_start, warm_start, warm_start_reads
 
 
@@ -38,7 +38,7 @@ def distill(job: Job, device: Device) -> None:
         )
         identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
         checkpoint = job.run.checkpoint(job.run.student)
-        training = StudentTraining("student", "distill", own, own.final_phase.fraction, checkpoint, identity)
+        training = StudentPhase("student", "distill", own, own.final_phase.fraction, checkpoint, identity)
         trained = train_student(job, device, network, training)
         save_tensors(job.run.student, trained.network.state_dict(), {})
         job.run.checkpoint(job.run.student).unlink(missing_ok=True)

@@ -54,8 +54,7 @@ def choose(measured: list[dict[str, Any]], wanted: str, budget_bytes: int) -> st
     """The precision to ship: the one that is wanted, or for `auto` the most accurate on validation that fits.
 
     `measured` is in order of falling fidelity; where no validation accuracy is known (--final), and between equals,
-    the highest fidelity wins. The bare cast is never chosen. When nothing fits, the smallest: the
-    gate will say so.
+    the highest fidelity wins. The bare cast is never chosen. When nothing fits, the smallest: the gate refuses it.
     """
     candidates = [m for m in measured if m["precision"] != DEMONSTRATION] if wanted == "auto" else measured
     candidates = [m for m in candidates if wanted in ("auto", m["precision"])]
@@ -71,7 +70,6 @@ def _offered() -> tuple[str, ...]:
 
 
 def _pack(job: Job, chosen: StudentNetwork) -> dict[str, Any]:
-
     facts = load_contest(job.run.contest)
     measured = []
     for precision, data, step_scale in _packed_files(job, chosen, packed_header(job, chosen)):
@@ -125,8 +123,8 @@ def _measure(job: Job, facts: ContestFacts, precision: str) -> dict[str, Any]:
 
 
 def _line(measured: dict[str, Any]) -> str:
-    accuracy = measured.get("validation_accuracy")
-    shown = "" if accuracy is None else f", validation {accuracy:.2%} (from the decoded file)"
+    on_validation = measured.get("validation_accuracy")
+    shown = "" if on_validation is None else f", validation {on_validation:.2%} (from the decoded file)"
     if measured.get("step_scale", 1.0) != 1.0:
         shown += f", learned steps times {measured['step_scale']:.3f}"
     return f"pack: {measured['precision']}: {measured['packed_bytes']:,} bytes{shown}"

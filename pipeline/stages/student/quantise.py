@@ -23,13 +23,13 @@ from pipeline.stages.student.network import (
     student_network,
     trained_student,
 )
-from pipeline.stages.student.training import StudentTraining, student_reads, train_student
+from pipeline.stages.student.training import StudentPhase, student_reads, train_student
 from pipeline.stages.student.warm_start import init_is_low_bit
 
 ROOMY = 0.97  # of the budget: a file that is expected to be smaller keeps the clip of the settings
 # What an epoch with rounded weights adds to a file: 3 add 0.8 to 0.9 %, 5 add 1.2 %, on eight students of food11.
-# After a warm start from a low-bit file: -0.4 to +0.5 % on five, and four more came out above the budget; a step_scale
-# above 1 takes off what exceeds it.
+# After a warm start from a low-bit file: -0.4 to +0.5 % on five, and four more came out above the budget; pack
+# then multiplies the steps until it fits.
 GROWTH, GROWING_EPOCHS = 0.0024, 5
 
 
@@ -56,7 +56,7 @@ def quantise(job: Job, device: Device) -> None:
             identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
             checkpoint = job.run.checkpoint(job.run.quantised_student)
             # all of its epochs belong to the final phase
-            training = StudentTraining("low-bit student", "quantise", own, 1.0, checkpoint, identity)
+            training = StudentPhase("low-bit student", "quantise", own, 1.0, checkpoint, identity)
             trained = train_student(job, device, network, training)
             network, seconds = trained.network, trained.earlier_seconds
         save_tensors(job.run.quantised_student, network.state_dict(), {})
@@ -73,15 +73,15 @@ def expected_growth(epochs: int, *, low_bit_before: bool) -> float:
 
 def _clip_for_limit(job: Job, chosen: StudentNetwork) -> float:
     """The clip with which the student's file is expected to end just below the budget, from its weights as they are."""
-    limit_bytes, quantise = job.request.budget_bytes, job.settings.quantise
-    if not chosen.fits_budget and expected_bytes(job.settings, chosen, "low-bit") < ROOMY * limit_bytes:
-        return quantise.initial_clip_std
+    budget_bytes, own = job.request.budget_bytes, job.settings.quantise
+    if not chosen.fits_budget and expected_bytes(job.settings, chosen, "low-bit") < ROOMY * budget_bytes:
+        return own.initial_clip_std
     plan, header = bit_plan(job.settings, chosen), packed_header(job, chosen)
     student = trained_student(job, chosen)
-    growth = expected_growth(quantise.epochs, low_bit_before=init_is_low_bit(job.settings.distill.init_from))
+    growth = expected_growth(own.epochs, low_bit_before=init_is_low_bit(job.settings.distill.init_from))
 
     def size_of(clip: float) -> float:
         folded, weights = low_bit_weights(prepare_lsq(student, plan, clip))
         return growth * len(pack_low_bit(folded, header, weights))
 
-    return fit_initial_clip(size_of, quantise.initial_clip_std, limit_bytes, fill=chosen.fits_budget)
+    return fit_initial_clip(size_of, own.initial_clip_std, budget_bytes, fill=chosen.fits_budget)

@@ -18,14 +18,14 @@ from pipeline.runtime.request import Job
 from pipeline.runtime.steps import output_digest, view_digests
 from pipeline.runtime.training_settings import TrainingSettings
 from pipeline.training.inference import predict_log_probs
-from pipeline.training.loop import EpochResult, Trained, Training, train
+from pipeline.training.loop import EpochResult, TrainingPlan, TrainingResult, train
 from pipeline.training.losses import student_loss
 from pipeline.training.metrics import accuracy, fidelity
 from pipeline.training.schedule import validates_after
 
 
 @dataclass(frozen=True)
-class StudentTraining:
+class StudentPhase:
     """One training of the student: label, stage and settings, its checkpoint, the digest of what shapes it."""
 
     label: str
@@ -47,16 +47,16 @@ def student_reads(job: Job) -> dict[str, str]:
     return reads
 
 
-def train_student(job: Job, device: Device, network: nn.Module, own: StudentTraining) -> Trained:
+def train_student(job: Job, device: Device, network: nn.Module, own: StudentPhase) -> TrainingResult:
     """Train a network on the run's views and soft labels; loss, temperature and seed are those of [distill]."""
-    facts, labels = load_contest(job.run.contest), load_soft_labels(job.run.soft_labels)
+    facts, soft_labels = load_contest(job.run.contest), load_soft_labels(job.run.soft_labels)
     distill, normalisation = job.settings.distill, Normalisation(facts.mean, facts.std)
     loss_of = functools.partial(student_loss, alpha=distill.alpha, temperature=distill.temperature)
 
     def on_epoch(result: EpochResult) -> None:
         line = {"stage": own.stage, "epoch": result.epoch, "loss": result.loss}
         validates = validates_after(result.epoch, own.settings.epochs)
-        found = _validate(job, device, result.network, normalisation, facts, labels) if validates else {}
+        found = _validate(job, device, result.network, normalisation, facts, soft_labels) if validates else {}
         shares = {name: value for name, value in found.items() if not name.endswith("kl")}
         shown = "".join(f", {name.replace('_', ' ')} {value:.2%}" for name, value in shares.items())
         line |= found
@@ -65,19 +65,18 @@ def train_student(job: Job, device: Device, network: nn.Module, own: StudentTrai
         of = f"{result.epoch} of {own.settings.epochs}"
         say(f"{own.label}: epoch {of}, loss {result.loss:.4f}{shown}, {result.seconds:.1f} s")
 
-    training = Training(own.label, own.settings, distill.seed, own.checkpoint, own.identity)
-    training_set = _training_set(job, facts, labels, normalisation, own.final_phase)
+    training = TrainingPlan(own.label, own.settings, distill.seed, own.checkpoint, own.identity)
+    training_set = _training_set(job, facts, soft_labels, normalisation, own.final_phase)
     return train(network, training_set, loss_of, training, device, on_epoch)
 
 
 def _training_set(
-    job: Job, facts: ContestFacts, labels: SoftLabels, normalisation: Normalisation, final_phase: float
+    job: Job, facts: ContestFacts, soft_labels: SoftLabels, normalisation: Normalisation, final_phase: float
 ) -> TrainingSet:
-
     splits, count = job.request.student_splits, job.settings.views.student_views
     views = [[job.run.view("student", split, view) for split in splits] for view in range(count)]
     hard_labels_N = torch.tensor([label for split in splits for label in facts.labels[split]])
-    soft_VNC = torch.cat([labels.log_probs_VNC[split][:count] for split in splits], dim=1)
+    soft_VNC = torch.cat([soft_labels.log_probs_VNC[split][:count] for split in splits], dim=1)
     return TrainingSet(
         views,
         hard_labels_N,
@@ -105,13 +104,13 @@ def _validate(
     network: nn.Module,
     normalisation: Normalisation,
     facts: ContestFacts,
-    labels: SoftLabels,
+    soft_labels: SoftLabels,
 ) -> dict[str, float]:
     """Validation accuracy and fidelity to the ensemble there; under --final, fidelity on the test images alone."""
     split = "testing" if job.request.final else "validation"
     images_NHWC = np.load(job.run.clean(split), mmap_mode="r")
     log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device)
-    ensemble_NC = labels.log_probs_VNC[split][0].float().numpy()
+    ensemble_NC = soft_labels.log_probs_VNC[split][0].float().numpy()
     found = {f"{split}_{name}": value for name, value in fidelity(log_probs_NC, ensemble_NC).items()}
     if job.request.final:
         return found

@@ -57,7 +57,6 @@ def _export_step(job: Job, member: int) -> Step:
 
 
 def _export_member(job: Job, device: Device, member: int) -> None:
-
     def work() -> dict[str, Any]:
         log_probs = _predict_views(job, device, member)
         save_tensors(job.run.member_log_probs(member), log_probs, {})
@@ -87,7 +86,6 @@ def _predict_views(job: Job, device: Device, member: int) -> dict[str, Tensor]:
 
 
 def _blend(job: Job) -> None:
-
     members = len(job.settings.teach.members)
     reads = {
         f"member {i}": output_digest(job.run, f"export-{i:02d}", job.run.member_log_probs(i)) for i in range(members)
@@ -101,7 +99,7 @@ def _blend(job: Job) -> None:
     def work() -> dict[str, Any]:
         facts, views = load_contest(job.run.contest), job.settings.views
         log_probs, notes = blend_members(job)
-        labels = SoftLabels(
+        soft_labels = SoftLabels(
             classes=facts.classes,
             ids=facts.ids,
             log_probs_VNC=log_probs,
@@ -110,7 +108,7 @@ def _blend(job: Job) -> None:
             seed=views.seed,
             final=job.request.final,
         )
-        save_soft_labels(job.run.soft_labels, labels)
+        save_soft_labels(job.run.soft_labels, soft_labels)
         return notes | _measure(job, log_probs["validation"][0].float().numpy())
 
     if run_step(job.run, step, work, full_check=job.full_check):
@@ -118,7 +116,6 @@ def _blend(job: Job) -> None:
 
 
 def _take_given(job: Job) -> None:
-
     files = load_given_soft_labels(job)
     settings: dict[str, Any] = {"final": job.request.final}
     if len(files) > 1:

@@ -27,7 +27,7 @@ from pipeline.stages.calibration import calibration_images
 from pipeline.stages.teacher.blend import check_enough_images, labels_for_teaching
 from pipeline.stages.teacher.parallel_members import work_on_members
 from pipeline.training.inference import predict_log_probs
-from pipeline.training.loop import EpochResult, Trained, Training, train
+from pipeline.training.loop import EpochResult, TrainingPlan, TrainingResult, train
 from pipeline.training.losses import member_loss
 from pipeline.training.members import AtSize, build_member, inference_member, member_normalisation, supplied_member
 from pipeline.training.metrics import accuracy
@@ -67,7 +67,6 @@ def member_step(job: Job, member: int) -> Step:
 
 
 def _teach_member(job: Job, device: Device, member: int) -> None:
-
     row, step = job.settings.teach.members[member], member_step(job, member)
 
     def work() -> dict[str, Any]:
@@ -91,8 +90,9 @@ def _teach_member(job: Job, device: Device, member: int) -> None:
     run_step(job.run, step, work, full_check=job.full_check)
 
 
-def _train(job: Job, device: Device, member: int, network: nn.Module, facts: ContestFacts, identity: str) -> Trained:
-
+def _train(
+    job: Job, device: Device, member: int, network: nn.Module, facts: ContestFacts, identity: str
+) -> TrainingResult:
     row = job.settings.teach.members[member]
     normalisation = member_normalisation(row, network, facts)
 
@@ -107,7 +107,7 @@ def _train(job: Job, device: Device, member: int, network: nn.Module, facts: Con
         of = f"{result.epoch} of {row.epochs}"
         say(f"member {member}: epoch {of}, loss {result.loss:.4f}{shown}, {result.seconds:.1f} s")
 
-    training = Training(f"member {member}", row, row.seed, job.run.checkpoint(job.run.member(member)), identity)
+    training = TrainingPlan(f"member {member}", row, row.seed, job.run.checkpoint(job.run.member(member)), identity)
     return train(network, _training_set(job, member, facts, normalisation), member_loss, training, device, on_epoch)
 
 
@@ -141,7 +141,6 @@ def _rows(job: Job, member: int, facts: ContestFacts) -> Tensor | None:
 
 
 def _training_set(job: Job, member: int, facts: ContestFacts, normalisation: Normalisation) -> TrainingSet:
-
     row, splits = job.settings.teach.members[member], job.request.labelled_splits
     bank, count = job.teacher_bank(row), job.settings.views.teacher_views
     views = [[job.run.view(bank, split, view) for split in splits] for view in range(count)]
@@ -150,7 +149,6 @@ def _training_set(job: Job, member: int, facts: ContestFacts, normalisation: Nor
 
 
 def _validate(job: Job, device: Device, network: nn.Module, normalisation: Normalisation, facts: ContestFacts) -> float:
-
     images_NHWC = np.load(job.run.clean("validation"), mmap_mode="r")
     log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device)
     return accuracy(log_probs_NC, np.array(facts.labels["validation"]))

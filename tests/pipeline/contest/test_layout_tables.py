@@ -11,13 +11,13 @@ from tests.pipeline.contest.made_contests import TABLE, TEST_IMAGES, TRAIN_IMAGE
 
 @pytest.mark.parametrize("name", ["train", "training", "train_labels", "trainLabels"])
 def test_kaggle_tables(tmp_path: Path, name: str):
-    sample = "image,label\n2,cat\nNA,cat\n0010,cat\n"
+    sample = "photo,label\n2,cat\nNA,cat\n0010,cat\n"
     contest = read(make(tmp_path / "pets", TRAIN_IMAGES + TEST_IMAGES, **{name: TABLE, "sample_submission": sample}))
     assert (contest.name, contest.classes) == ("pets", ("cat", "dog"))
     found = labels(contest, "training") | labels(contest, "validation")
     assert found == {f"train/{n:03d}.jpg": ("cat", "dog")[n % 2] for n in range(8)}
     assert len(contest.splits["validation"]) == 2  # split off: a quarter of training
-    assert contest.submission.header == ("image", "label")
+    assert contest.submission.header == ("photo", "label")
     assert contest.submission.ids == ("2", "NA", "0010")
     files = [record.file for record in contest.splits["testing"]]
     assert [files[row] for row in contest.submission.rows] == ["test/2.png", "test/NA.jpg", "test/0010.jpg"]

@@ -34,8 +34,8 @@ def test_every_setting_has_a_meaning(row: dict[str, str]):
         ("data.validation_fraction", "0.2", "fraction", "above 0, at most 0.5"),
         ("teach.members", "[]", "", ""),
         ("teach.members.I.network", "", "", ""),  # without a default: a row must state it
-        ("teach.members.I.sizes", "[]", "pixels", "each at least 16, at most 1,024"),
-        ("teach.members.I.augment.flip", "true", "", "true, false"),
+        ("teach.members.I.sizes", "as in [teach]", "pixels", "each at least 16, at most 1,024"),
+        ("teach.members.I.augment.flip", "as in [teach]", "", "true, false"),
         ("export.tta_flip", "true", "", 'true, false or "clean"'),
         ("export.weights", "[]", "", 'each at least 0.0 or "fitted"'),
         ("distill.network", '"reference-student"', "", ""),
@@ -92,3 +92,19 @@ def test_lines_for_a_terminal():
         '    device of training and of the members\' predictions ("auto", "cpu", "cuda")',
     ]
     assert max(map(len, settings_lines(describe_settings()))) <= 110
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("teach.members.I.label_smoothing", "as in [teach]"),
+        ("teach.members.I.augment.flip", "as in [teach]"),
+        ("teach.members.I.seed", "0"),
+        ("quantise.batch_size", "as in [distill]"),
+        ("quantise.augment.shift", "as in [distill]"),
+        ("quantise.epochs", "5"),
+        ("teach.label_smoothing", "0.1"),
+    ],
+)
+def test_defaults_that_come_from_another_section(name: str, expected: str):
+    assert {row["name"]: row["default"] for row in describe_settings()}[name] == expected

@@ -45,7 +45,7 @@ def test_every_row_is_that_of_its_file(study):
             continue
         data = (study[0] / f"{row['cell']}.bin").read_bytes()
         assert int(row["packed_bytes"]) == len(data) <= int(row["budget_bytes"])
-        # trained for a moment, steps go their own way; test_readme asks the real files for the last hundredth
+        # trained for a moment, steps go their own way; test_records asks the real files for the last hundredth
         assert 0.98 * int(row["budget_bytes"]) <= len(data)
         family, *integers = row["network"].split("-")
         header, _ = read_container(data)
@@ -72,7 +72,7 @@ def test_larger_limits_get_wider_networks(study):
     assert weights == sorted(set(weights))
 
 
-def test_the_picture_is_one(study):
+def test_the_plot_is_a_png(study):
     with Image.open(study[0] / "frontier.png") as image:
         assert image.size == (840, 540)
 

@@ -47,7 +47,7 @@ def test_one_pair_of_seeds_has_no_error():
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, smoke_run, smoke_arguments, run_cli):
-    """The root of a study of recipes, and what it said."""
+    """The root of a study of recipes, and its output."""
     root = tmp_path_factory.mktemp("recipes")
     argv = ["study", "recipes", "--data", smoke_run.data, "--soft-labels", smoke_run.run.soft_labels, "--name", "tiny"]
     code, out, err = run_cli([*argv, "--preset", "smoke", *smoke_arguments], root)

@@ -16,7 +16,7 @@ from pipeline.data.batches import Normalisation, TrainingSet
 from pipeline.runtime.device import Device
 from pipeline.runtime.tensor_file import load_tensors
 from pipeline.runtime.training_settings import TrainingSettings
-from pipeline.training.loop import EpochResult, Training, train
+from pipeline.training.loop import EpochResult, TrainingPlan, train
 from pipeline.training.losses import student_loss
 
 CPU = Device(torch.device("cpu"), torch.float32, "cpu")
@@ -46,8 +46,8 @@ class Probe:
     results: list[EpochResult] = field(default_factory=list)
 
     @property
-    def training(self) -> Training:
-        return Training("probe", self.settings, self.seed, self.folder / "last.safetensors", self.identity)
+    def training(self) -> TrainingPlan:
+        return TrainingPlan("probe", self.settings, self.seed, self.folder / "last.safetensors", self.identity)
 
     def train(
         self,

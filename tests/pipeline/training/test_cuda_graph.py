@@ -18,7 +18,7 @@ from pipeline.runtime.device import Device
 from pipeline.runtime.training_settings import TrainingSettings
 from pipeline.training import loop
 from pipeline.training.cuda_graph import CudaGraphStep, fastest_step
-from pipeline.training.loop import Training, train
+from pipeline.training.loop import TrainingPlan, train
 from pipeline.training.losses import member_loss
 from pipeline.training.step import TrainStep
 
@@ -165,7 +165,7 @@ def test_a_training_captures_once_and_its_weights_are_the_same(
     for graphs in (False, True):
         device = Device(torch.device("cpu"), torch.float32, "cpu", graphs)
         how = TrainingSettings(epochs=3, batch_size=4, ema_decay=0.9)
-        where = Training("student", how, 0, tmp_path / f"{graphs}.safetensors", "same")
+        where = TrainingPlan("student", how, 0, tmp_path / f"{graphs}.safetensors", "same")
         kept.append(train(student(), small_set, member_loss, where, device, lambda _: None).network.state_dict())
         assert len(captured) == int(graphs)
     assert all(torch.equal(value, kept[1][name]) for name, value in kept[0].items())

@@ -10,7 +10,7 @@ from models.students.families import Network
 from pipeline.data.batches import Normalisation, TrainingSet
 from pipeline.runtime.device import Device
 from pipeline.training.inference import predict_log_probs
-from pipeline.training.loop import Training, train
+from pipeline.training.loop import TrainingPlan, train
 from pipeline.training.losses import member_loss
 from pipeline.training.metrics import accuracy
 from pipeline.training.schedule import learning_rate_at
@@ -31,7 +31,7 @@ def test_one_batch_is_learned_by_heart(settings, student, tmp_path):
         student(Network("plain", (4, 0))),
         one_batch,
         member_loss,
-        Training("probe", how, 0, tmp_path / "last.safetensors", "one"),
+        TrainingPlan("probe", how, 0, tmp_path / "last.safetensors", "one"),
         CPU,
         lambda result: losses.append(result.loss),
     ).network

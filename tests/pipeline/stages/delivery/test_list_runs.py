@@ -5,6 +5,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from pipeline.studies.cells import cell_run
+
 RunCli = Callable[..., tuple[int, str, str]]
 
 
@@ -40,8 +44,11 @@ def test_the_table(smoke_copy, run_cli: RunCli):
     header, row = out.splitlines()
     columns = ["name", "what", "protocol", "precision", "bytes", "validation", "agreement", "seconds", "disk"]
     assert header.split() == columns
-    shown = [f"{manifest['packed_bytes']:,}", f"{manifest['accuracy'][0]['value']:.2%}"]
-    assert row.split()[:6] == ["tiny", "submission", "transductive", "fp16", *shown]
+    shares = [f"{manifest['accuracy'][0]['value']:.2%}", f"{manifest['agreement']['value']:.2%}"]
+    seconds = f"{sum(manifest['stage_seconds'].values()):,.0f}"
+    shown = ["tiny", "submission", "transductive", "fp16", f"{manifest['packed_bytes']:,}", *shares, seconds]
+    assert row.split()[:8] == shown
+    assert row.endswith(" GB")
 
 
 def test_a_study_and_damaged_records(smoke_copy, run_cli: RunCli):
@@ -82,4 +89,22 @@ def test_clean_leaves_a_run_that_is_going_on(smoke_copy, run_cli: RunCli):
     with smoke_copy.run.locked("run", ""):
         code, out, err = run_cli(["clean", "--name", "tiny"], smoke_copy.root)
     assert (code, out, err) == (2, "", "error: run tiny is going on in another process; end it first\n")
+    assert smoke_copy.run.member(0).exists()
+
+
+@pytest.mark.parametrize("step", ["teach-00", "distill"])
+def test_clean_leaves_a_single_stage_that_is_going_on(smoke_copy, run_cli: RunCli, step: str):
+    cell = cell_run(smoke_copy.run, "100000", 0)
+    owner = cell if step in cell.cell_steps else smoke_copy.run
+    with owner.locked(step, ""):
+        code, _, err = run_cli(["clean", "--name", "tiny"], smoke_copy.root)
+    assert (code, err) == (2, "error: run tiny is going on in another process; end it first\n")
+    assert smoke_copy.run.member(0).exists()
+
+
+def test_clean_follows_no_link(smoke_copy, run_cli: RunCli):
+    smoke_copy.run.folder.with_name("other").symlink_to(smoke_copy.run.folder)
+    code, _, err = run_cli(["clean", "--name", "other"], smoke_copy.root)
+    assert code == 2
+    assert err.endswith("other is a link; delete it and what it points to yourself\n")
     assert smoke_copy.run.member(0).exists()

@@ -32,7 +32,10 @@ def test_auto_names_the_network_sized_for_the_budget(kind, budget_bytes):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("report-studnet", r"distill\.network: unknown network 'report-studnet' \(did you mean reference-student\?\)"),
+        (
+            "reference-studet",
+            r"distill\.network: unknown network 'reference-studet' \(did you mean reference-student\?\)",
+        ),
         ("residual-5", r"distill\.network: residual: 1 integers, expected 3 \(width, depth, top\)"),
         ("residual-0-1-1", r"distill\.network: residual: width 0, expected 1 to 512"),
         ("residual-08-1-1", r"distill\.network: unknown network"),

@@ -60,7 +60,6 @@ def alive(pid: int) -> bool:
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs the /proc of Linux")
 @pytest.mark.parametrize(
     ("how", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)], ids=["terminated", "killed"]
