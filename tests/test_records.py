@@ -237,9 +237,9 @@ def test_what_is_delivered_is_whole(folder: Path) -> None:
     manifest = manifest_of(folder)
     assert {path.name for path in folder.iterdir()} == {"manifest.json", *manifest["sha256"]}
     assert manifest["sha256"] == {name: file_digest(folder / name) for name in manifest["sha256"]}
-    for name, twin in manifest["shared"].items():
+    for name, twin in manifest.get("shared", {}).items():
         assert twin["sha256"] == file_digest(SUBMISSIONS / twin["submission"] / name)
-    kept = {*manifest["sha256"], *manifest["shared"]}
+    kept = {*manifest["sha256"], *manifest.get("shared", {})}
     taught = {"teacher_predictions.csv", "soft_labels.safetensors"} if manifest["teacher"] else set()
     assert kept == {"student.bin", "predictions.csv", *taught}
     assert manifest["packed_bytes"] == (folder / "student.bin").stat().st_size <= manifest["budget_bytes"]

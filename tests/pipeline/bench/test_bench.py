@@ -89,7 +89,7 @@ def test_the_plain_loop_opens_every_image_of_a_batch(workload: Workload, monkeyp
     assert loop.train_rate(0.0) > 0
     assert len(files) == 6 * 8  # three steps that are left out and three that count
     assert all(not torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
-    assert loop.answer_rate(0.0) > 0
+    assert loop.inference_rate(0.0) > 0
     assert len(files) == 12 * 8
 
 
