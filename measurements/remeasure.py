@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from models.students.build import build_student, count_parameters
-from models.students.families import STUDENTS, Network
+from models.students.architecture import parameter_count
+from models.students.short_form import name_of
 from pipeline.contest.contest import Contest, read_contest
 from pipeline.contest.decode import decode_images
 from pipeline.contest.source import Source, open_source
@@ -67,8 +67,8 @@ def measure(folder: Path, labels_folder: Path, data: Path, scratch: Path) -> dic
         "contest": contest.name,
         "protocol": protocol,
         "tta_flip": header.tta_flip,
-        "network": _name(header.network),
-        "parameters": count_parameters(build_student(header.network, classes=len(header.classes), image_size=size)),
+        "network": name_of(header.architecture),
+        "parameters": parameter_count(header.architecture),
         "sha256": {own: file_digest(folder / own) for own in OWN},
         "accuracy": [claim | {"measured_on": OWN[0]}],
         "precisions": [row | {f"validation_{name}": figures[name] for name in ("accuracy", "agreement", "kl")}],
@@ -91,11 +91,6 @@ def _check_csv(contest: Contest, log_probs_NC: np.ndarray, path: Path, scratch: 
     write_submission(scratch / path.name, contest.submission, log_probs_NC)
     if (scratch / path.name).read_bytes() != path.read_bytes():
         sys.exit(f"{path}: its student or soft labels give other predictions")
-
-
-def _name(network: Network) -> str:
-    own = [name for name, student in STUDENTS.items() if student == network]
-    return own[0] if own else "-".join((network.family, *map(str, network.integers)))
 
 
 def manifest(folder: Path, labels_folder: Path, found: dict[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.students.families import Network
-from models.students.layers import parameter_shapes
+from models.students.architecture import Architecture, parameter_shapes
 
-HEAD = "classifier"
 LEVELS = {"ternary": 3, "2": 4, "3": 8, "4": 16, "5": 32, "6": 64, "8": 256}  # name of a bit width -> its levels
 
 
@@ -32,14 +30,14 @@ class Bits:
     layers: Mapping[str, str]
     initial_clip_std: float
 
-    def of_layers(self, network: Network, classes: int, image_size: int) -> dict[str, int]:
+    def of_layers(self, architecture: Architecture) -> dict[str, int]:
         """Levels of every layer with weights, in order; ValueError for a layer that the network does not have."""
-        shapes = parameter_shapes(network, classes, image_size)
+        shapes = parameter_shapes(architecture)
         names = [name.removesuffix(".weight") for name, shape in shapes if len(shape) > 1]
         unknown = next((name for name in self.layers if name not in names), None)
         if unknown is not None:
             raise ValueError(f"no layer {unknown!r}, expected one of {', '.join(names)}")
-        own = {HEAD: self.head} | dict(self.layers)
+        own = {architecture.head.name: self.head} | dict(self.layers)
         return {name: LEVELS[own.get(name, self.body)] for name in names}
 
 

@@ -23,7 +23,7 @@ class LowBit:
     def values(self) -> NDArray[np.float32]:
         """The weights, float32 [O, ...]: one multiplication each, so the same bits on every machine.
 
-        In one array: the largest network has to decode within 64 MiB.
+        In one array: a network has to decode within 8 bytes a parameter and 64 MiB.
         """
         return np.multiply(self.codes, spread(self.scale.astype(np.float32), self.codes.ndim), dtype=np.float32)
 

@@ -2,7 +2,7 @@
 
 Layout: magic (4 bytes), format version (1 byte), header, then for every parameter of the folded network, in order, its
 codec (1 byte), payload length (varint) and payload; last, the CRC-32 of everything before (4 bytes, lowest first).
-Names, shapes and the number of tensors follow from the header's network, so they take no bytes and cannot lie.
+Names, shapes and the number of tensors follow from the header's architecture, so they take no bytes and cannot lie.
 """
 
 import zlib
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from models.packed.byte_reader import ByteReader, PackedFileError, varint
 from models.packed.header import Header, read_header, write_header
 from models.packed.precisions import Codec, payload_limits
-from models.students.layers import parameter_shapes
+from models.students.architecture import parameter_shapes
 
 __all__ = [
     "PREFIX_BYTES",
@@ -73,7 +73,7 @@ def is_packed(data_prefix: bytes) -> bool:
 
 def check_payloads(header: Header, entries: Sequence[Entry]) -> None:
     """Raise PackedFileError unless every payload has a length that its tensor's shape and codec permit."""
-    shapes = parameter_shapes(header.network, len(header.classes), header.image_size)
+    shapes = parameter_shapes(header.architecture)
     for (name, shape), entry in zip(shapes, entries, strict=True):
         fewest, most = payload_limits(shape, Codec(entry.codec))
         if not fewest <= len(entry.payload) <= most:
@@ -103,7 +103,7 @@ def _check_prefix(data: bytes) -> None:
 
 
 def _tensor_count(header: Header) -> int:
-    return len(parameter_shapes(header.network, len(header.classes), header.image_size))
+    return len(parameter_shapes(header.architecture))
 
 
 def _write_entry(entry: Entry) -> bytes:

@@ -1,17 +1,22 @@
 """The header of a packed file: all that is needed to rebuild the network and to predict with it (no torch).
 
-Layout: family number, the family's integers, image size, number of classes (varints); flags (a byte: bit 0 inductive,
-bit 1 final, bit 2 class names follow, bit 3 tta_flip); class names (varint length, utf-8) unless they are "0".."n-1";
-channel mean and standard deviation (3 + 3 bytes, units of 1/255).
+Layout: family number, the family's integers, image size, number of classes (varints); where the family number is 0,
+the rows (`models.packed.row_bytes`); flags (a byte: bit 0 inductive, bit 1 final, bit 2 class names follow, bit 3
+tta_flip); class names (varint length, utf-8) unless they are "0".."n-1"; channel mean and standard deviation (3 + 3
+bytes, units of 1/255). Rows are written, and accepted, only where the network is of no family.
 """
 
 from dataclasses import dataclass
 
 from models.packed.byte_reader import ByteReader, PackedFileError, varint
-from models.students.families import FAMILIES, Network, check_class_count, family_of_id
-from models.students.layers import parameter_shapes
+from models.packed.row_bytes import read_rows, write_rows
+from models.students.architecture import Architecture
+from models.students.families import FAMILIES, Network, family_of_id
+from models.students.limits import check_class_count, check_image_size
+from models.students.short_form import short_form
 
 MAX_CLASS_NAME_BYTES = 1024
+_ROWS_FOLLOW = 0  # in place of a family's number
 _INDUCTIVE, _FINAL, _NAMES, _TTA_FLIP = 1, 2, 4, 8
 
 Rgb = tuple[int, int, int]
@@ -23,11 +28,11 @@ class Header:
 
     `mean` and `std` are per channel, whole numbers in units of 1/255 (0..255; std at least 1). `inductive`: testing
     images took no part in training; `final`: validation took part. `tta_flip`: the prediction is the mean of the
-    probabilities of the image and of its mirror image. Raises ValueError for what a file cannot hold.
+    probabilities of the image and of its mirror image. A file keeps no names of layers: one of a family is read with
+    the family's, any other with `numbered` ones. Raises ValueError for what a file cannot hold.
     """
 
-    network: Network
-    image_size: int
+    architecture: Architecture
     classes: tuple[str, ...]
     mean: Rgb
     std: Rgb
@@ -36,10 +41,16 @@ class Header:
     tta_flip: bool = False
 
     def __post_init__(self) -> None:
-        parameter_shapes(self.network, len(self.classes), self.image_size)  # raises where the network cannot exist
+        if len(self.classes) != self.architecture.classes:
+            raise ValueError(f"{len(self.classes)} class names, the network has {self.architecture.classes} classes")
         _check_names(self.classes)
         _check_bytes("mean", self.mean, lowest=0)
         _check_bytes("std", self.std, lowest=1)
+
+    @property
+    def image_size(self) -> int:
+        """Pixels per side of the images."""
+        return self.architecture.image_size
 
 
 def default_classes(count: int) -> tuple[str, ...]:
@@ -51,16 +62,10 @@ def write_header(header: Header) -> bytes:
     """Return the header's bytes."""
     named = header.classes != default_classes(len(header.classes))
     flags = _INDUCTIVE * header.inductive | _FINAL * header.final | _NAMES * named | _TTA_FLIP * header.tta_flip
-    numbers = (
-        FAMILIES[header.network.family].id,
-        *header.network.integers,
-        header.image_size,
-        len(header.classes),
-    )
     names = [name.encode() for name in header.classes] if named else []
     return b"".join(
         (
-            *map(varint, numbers),
+            _write_architecture(header.architecture),
             bytes([flags]),
             *(varint(len(name)) + name for name in names),
             bytes(header.mean),
@@ -80,19 +85,14 @@ def read_header(reader: ByteReader) -> Header:
 
 
 def _read_header(reader: ByteReader) -> Header:
-    family = family_of_id(reader.varint("family"))
-    network = Network(family, tuple(reader.varint(limits.name) for limits in FAMILIES[family].integers))
-    image_size = reader.varint("image size")
-    count = reader.varint("number of classes")
-    check_class_count(count)  # before any name is made
+    architecture = _read_architecture(reader)
     flags = reader.byte("flags")
     if flags >= 2 * _TTA_FLIP:
         raise PackedFileError(f"header: flags {flags:#04x}, expected no bit beyond the first four")
-    classes = _read_names(reader, count) if flags & _NAMES else default_classes(count)
+    classes = _read_names(reader, architecture.classes) if flags & _NAMES else default_classes(architecture.classes)
     red, green, blue, *deviations = reader.take(6, "mean and std")
     return Header(
-        network=network,
-        image_size=image_size,
+        architecture=architecture,
         classes=classes,
         mean=(red, green, blue),
         std=(deviations[0], deviations[1], deviations[2]),
@@ -100,6 +100,33 @@ def _read_header(reader: ByteReader) -> Header:
         final=bool(flags & _FINAL),
         tta_flip=bool(flags & _TTA_FLIP),
     )
+
+
+def _write_architecture(architecture: Architecture) -> bytes:
+    sizes = (architecture.image_size, architecture.classes)
+    if network := short_form(architecture):
+        return b"".join(map(varint, (FAMILIES[network.family].id, *network.integers, *sizes)))
+    return b"".join(map(varint, (_ROWS_FOLLOW, *sizes))) + write_rows(architecture)
+
+
+def _read_architecture(reader: ByteReader) -> Architecture:
+    number = reader.varint("family")
+    network = None if number == _ROWS_FOLLOW else _read_network(reader, family_of_id(number))
+    image_size = reader.varint("image size")
+    classes = reader.varint("number of classes")
+    check_image_size(image_size)
+    check_class_count(classes)  # before any row or name is made
+    if network:
+        return network.architecture(classes, image_size)
+    architecture = read_rows(reader, image_size, classes)
+    if network := short_form(architecture):
+        number = FAMILIES[network.family].id
+        raise ValueError(f"rows of a network of family {network.family}, expected its number {number}")
+    return architecture
+
+
+def _read_network(reader: ByteReader, family: str) -> Network:
+    return Network(family, tuple(reader.varint(limits.name) for limits in FAMILIES[family].integers))
 
 
 def _read_names(reader: ByteReader, count: int) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from math import prod
 from models.packed.container import CHECKSUM_BYTES, Entry, check_payloads, entry_bytes, header_bytes, read_container
 from models.packed.low_bit_codec import measure_low_bit
 from models.packed.precisions import CODEC_NAMES, Codec, Shape, coded_bytes
-from models.students.layers import parameter_shapes
+from models.students.architecture import parameter_shapes
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def ledger(data: bytes) -> list[LedgerRow]:
     """
     header, entries = read_container(data)
     check_payloads(header, entries)
-    shapes = parameter_shapes(header.network, len(header.classes), header.image_size)
+    shapes = parameter_shapes(header.architecture)
     rows = [_frame_row("header", header_bytes(header), len(data))]
     for (name, shape), entry in zip(shapes, entries, strict=True):
         rows.append(_tensor_row(name, shape, entry, len(data)))

@@ -7,8 +7,8 @@ from models.compress.bit_plan import Bits, gaussian_bits
 from models.packed.container import CHECKSUM_BYTES, entry_bytes, header_bytes
 from models.packed.header import Header, default_classes
 from models.packed.precisions import Codec, codec_of_tensor, encoded_bytes, payload_limits
+from models.students.architecture import Architecture, parameter_count, parameter_shapes
 from models.students.families import FAMILIES, STUDENTS, TOP_RANGE, WIDTH_RANGE, Network
-from models.students.layers import parameter_count, parameter_shapes
 from models.students.staged import GROUPS
 
 FAMILY = "squeezed"  # of students made for a budget: the best of `study networks`
@@ -23,27 +23,24 @@ SECOND_BLOCK = 32  # from this width on, a second block comes before more width:
 TOP = 2  # widths that a top has at least, as the stage below it
 
 
-def packed_size_bytes(network: Network, *, classes: tuple[str, ...], image_size: int, precision: str) -> int:
+def packed_size_bytes(architecture: Architecture, *, classes: tuple[str, ...], precision: str) -> int:
     """Return the exact size of the packed file: no codec's size depends on the weights.
 
     Raises ValueError for an unknown precision and for what a header cannot hold.
     """
-    # Mean, std and protocol have a fixed width, so any will do.
-    header = Header(network, image_size, classes, mean=(0, 0, 0), std=(1, 1, 1))
-    shapes = (shape for _, shape in parameter_shapes(network, len(classes), image_size))
+    shapes = (shape for _, shape in parameter_shapes(architecture))
     tensors = sum(entry_bytes(encoded_bytes(shape, codec_of_tensor(precision, shape))) for shape in shapes)
-    return header_bytes(header) + tensors + CHECKSUM_BYTES
+    return _frame_bytes(architecture, classes) + tensors
 
 
-def low_bit_size_bytes(network: Network, *, classes: tuple[str, ...], image_size: int, bits: Bits) -> int:
+def low_bit_size_bytes(architecture: Architecture, *, classes: tuple[str, ...], bits: Bits) -> int:
     """Return about how large a low-bit file will be once the network is trained.
 
     Raises ValueError for a layer in `bits` that the network does not have.
     """
-    levels = bits.of_layers(network, len(classes), image_size)
-    header = Header(network, image_size, classes, mean=(0, 0, 0), std=(1, 1, 1))
-    size = header_bytes(header) + CHECKSUM_BYTES
-    for name, shape in parameter_shapes(network, len(classes), image_size):
+    levels = bits.of_layers(architecture)
+    size = _frame_bytes(architecture, classes)
+    for name, shape in parameter_shapes(architecture):
         if len(shape) == 1:
             size += entry_bytes(encoded_bytes(shape, Codec.FP16))
             continue
@@ -51,6 +48,11 @@ def low_bit_size_bytes(network: Network, *, classes: tuple[str, ...], image_size
         fewest, _ = payload_limits(shape, Codec.LOW_BIT)
         size += entry_bytes(fewest + TABLE_BYTES + round(TRAINED * prod(shape) * each / 8))
     return size
+
+
+def _frame_bytes(architecture: Architecture, classes: tuple[str, ...]) -> int:
+    """Header and check-sum; mean, std and protocol have a fixed width, so any will do."""
+    return header_bytes(Header(architecture, classes, mean=(0, 0, 0), std=(1, 1, 1))) + CHECKSUM_BYTES
 
 
 def propose_network(
@@ -74,7 +76,8 @@ def propose_network(
         return Network(family, (*shape, top) if has_top else shape)
 
     def size_of(shape: tuple[int, int], top: int) -> int:
-        return low_bit_size_bytes(network_of(shape, top), classes=classes, image_size=image_size, bits=bits)
+        architecture = network_of(shape, top).architecture(len(classes), image_size)
+        return low_bit_size_bytes(architecture, classes=classes, bits=bits)
 
     def fits(shape: tuple[int, int], top: int) -> bool:
         try:
@@ -109,14 +112,15 @@ def describe_students(*, image_size: int = 64, class_count: int = 11) -> list[di
     By default for the reference's 64 x 64 pixels and 11 classes without stored names.
     """
     classes = default_classes(class_count)
+    students = {name: network.architecture(class_count, image_size) for name, network in STUDENTS.items()}
     return [
         {
             "name": name,
-            "parameters": parameter_count(network, class_count, image_size),
+            "parameters": parameter_count(student),
             "bytes": {
-                precision: packed_size_bytes(network, classes=classes, image_size=image_size, precision=precision)
+                precision: packed_size_bytes(student, classes=classes, precision=precision)
                 for precision in ("fp32", "fp16", "uint8")
             },
         }
-        for name, network in STUDENTS.items()
+        for name, student in students.items()
     ]

@@ -9,11 +9,11 @@ from torch import nn
 from models.compress.batchnorm_folding import fold_batchnorm
 from models.compress.low_bit import LowBit
 from models.packed.codecs import decode_tensor, encode_tensor
-from models.packed.container import Entry, Header, read_container, write_container
+from models.packed.container import Entry, Header, check_payloads, read_container, write_container
 from models.packed.low_bit_codec import encode_low_bit
 from models.packed.precisions import CODEC_NAMES, Codec, Shape, codec_of_tensor
+from models.students.architecture import parameter_shapes
 from models.students.build import build_student
-from models.students.layers import parameter_shapes
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def pack_low_bit(folded: nn.Module, header: Header, weights: Mapping[str, LowBit
     another shape, and for what LowBit and float16 cannot hold.
     """
     _check_network(folded, header)
-    wanted = {name: shape for name, shape in _shapes(header) if len(shape) > 1}
+    wanted = {name: shape for name, shape in parameter_shapes(header.architecture) if len(shape) > 1}
     for name in (*wanted, *weights):
         if name not in weights:
             raise ValueError(f"{name}: no low-bit weights, expected some for every tensor but the biases")
@@ -66,28 +66,26 @@ def pack_low_bit(folded: nn.Module, header: Header, weights: Mapping[str, LowBit
 def unpack_student(data: bytes) -> PackedStudent:
     """Return the student of a packed file; PackedFileError for anything that could not have been packed.
 
-    Every payload is checked against its shape before it is decoded, and a network has at most 32 MiB of weights
-    (`models.students.layers.MAX_PARAMETERS`), so that no file makes this allocate more than 64 MiB beyond its own size.
+    Every payload is checked against its shape before the first is decoded, and a network has at most
+    `models.students.limits.MAX_PARAMETERS`, so that no file makes this allocate more than 64 MiB and 8 bytes for each
+    of its parameters.
     """
     header, entries = read_container(data)
-    shapes = _shapes(header)
+    check_payloads(header, entries)
+    shapes = parameter_shapes(header.architecture)
     state = {
         name: torch.from_numpy(decode_tensor(entry.payload, Codec(entry.codec), shape))
         for (name, shape), entry in zip(shapes, entries, strict=True)
     }
     with torch.device("meta"):  # shapes without memory: the decoded tensors become the parameters
-        module = build_student(header.network, classes=len(header.classes), image_size=header.image_size, folded=True)
+        module = build_student(header.architecture, folded=True)
     module.load_state_dict(state, assign=True)
     return PackedStudent(module.eval().requires_grad_(False), header, _precision(shapes, entries))
 
 
-def _shapes(header: Header) -> list[tuple[str, Shape]]:
-    return parameter_shapes(header.network, len(header.classes), header.image_size)
-
-
 def _check_network(folded: nn.Module, header: Header) -> None:
     found = [(name, tuple(parameter.shape)) for name, parameter in folded.named_parameters()]
-    expected = _shapes(header)
+    expected = parameter_shapes(header.architecture)
     if found != expected:
         raise ValueError(f"the student is not the header's network: {_first_difference(found, expected)}")
 

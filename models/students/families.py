@@ -1,11 +1,14 @@
-"""Names, families and permitted sizes of the student networks; without torch, for settings and file headers."""
+"""Families of student networks: functions from a few integers to an architecture, and their names (no torch)."""
 
+import functools
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-CLASS_COUNT_RANGE = (2, 65_535)
-IMAGE_SIZE_RANGE = (16, 1024)
-IMAGE_SIZE_STEP = 16  # every family halves the image four times
+from models.students import layers, staged
+from models.students.architecture import Architecture
+from models.students.limits import check_class_count, check_image_size, check_range
+from models.students.rows import Layer
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,14 @@ class IntegerRange:
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of network: its number in a packed file and the integers that complete it."""
+    """A kind of network: its number in a packed file and the integers that complete it.
 
-    id: int
+    `rows` makes the layer table of integers, number of classes and image size.
+    """
+
+    id: int  # never 0, which stands for rows
     integers: tuple[IntegerRange, ...]
+    rows: Callable[[tuple[int, ...], int, int], Iterator[Layer]]
 
 
 WIDTH_RANGE = (1, 512)
@@ -33,7 +40,7 @@ _STAGED = (_WIDTH, _DEPTH, IntegerRange("top", *TOP_RANGE))
 _HIDDEN = IntegerRange("hidden", 0, 4096)  # 0: no hidden layer in the head
 
 FAMILIES: dict[str, Family] = {
-    "plain": Family(1, (_WIDTH, _HIDDEN)),
+    "plain": Family(1, (_WIDTH, _HIDDEN), layers.plain),
     "grouped": Family(
         2,
         (
@@ -42,15 +49,16 @@ FAMILIES: dict[str, Family] = {
             IntegerRange("channels_per_group", 0, 32),  # 0: an ordinary convolution, 1: depthwise
             _HIDDEN,
         ),
+        layers.grouped,
     ),
-    "studentnet": Family(3, (_WIDTH,)),
-    "residual": Family(4, _STAGED),
-    "straight": Family(5, _STAGED),
-    "inverted": Family(6, _STAGED),
-    "shuffled": Family(7, _STAGED),
-    "squeezed": Family(8, _STAGED),
-    "dense": Family(9, (IntegerRange("growth", *WIDTH_RANGE), _DEPTH)),
-    "tied": Family(10, _STAGED),
+    "studentnet": Family(3, (_WIDTH,), layers.studentnet),
+    "residual": Family(4, _STAGED, functools.partial(staged.staged, staged.residual)),
+    "straight": Family(5, _STAGED, functools.partial(staged.staged, staged.straight)),
+    "inverted": Family(6, _STAGED, functools.partial(staged.staged, staged.inverted)),
+    "shuffled": Family(7, _STAGED, functools.partial(staged.staged, staged.shuffled)),
+    "squeezed": Family(8, _STAGED, functools.partial(staged.staged, staged.squeezed)),
+    "dense": Family(9, (IntegerRange("growth", *WIDTH_RANGE), _DEPTH), staged.dense),
+    "tied": Family(10, _STAGED, functools.partial(staged.staged, staged.tied)),
 }
 
 # made for a limit
@@ -59,7 +67,7 @@ SCALABLE_FAMILIES = ("plain", "residual", "straight", "inverted", "shuffled", "s
 
 @dataclass(frozen=True)
 class Network:
-    """A student network, complete but for the image size and the number of classes.
+    """A network in the short form: a family and its integers, complete but for image size and number of classes.
 
     `integers` follow the order of `FAMILIES[family].integers`. Raises ValueError for an unknown family, a wrong number
     of integers or one out of its range, so that an invalid network cannot exist, whichever file it was read from.
@@ -76,7 +84,17 @@ class Network:
             names = ", ".join(limits.name for limits in ranges)
             raise ValueError(f"{self.family}: {len(self.integers)} integers, expected {len(ranges)} ({names})")
         for value, limits in zip(self.integers, ranges, strict=True):
-            _check_range(f"{self.family}: {limits.name}", value, limits.lowest, limits.highest)
+            check_range(f"{self.family}: {limits.name}", value, limits.lowest, limits.highest)
+
+    def rows(self, classes: int, image_size: int) -> tuple[Layer, ...]:
+        """The layer table, not checked but for its two sizes; ValueError for what the family cannot have."""
+        check_image_size(image_size)
+        check_class_count(classes)
+        return tuple(FAMILIES[self.family].rows(self.integers, classes, image_size))
+
+    def architecture(self, classes: int, image_size: int) -> Architecture:
+        """The network for images of so many pixels per side; ValueError for one that cannot be, or is too large."""
+        return Architecture(self.rows(classes, image_size), image_size)
 
 
 def family_of_id(family_id: int) -> str:
@@ -86,26 +104,6 @@ def family_of_id(family_id: int) -> str:
             return name
     known = ", ".join(str(family.id) for family in FAMILIES.values())
     raise ValueError(f"unknown network family number {family_id}, expected one of {known}")
-
-
-def check_image_size(image_size: int) -> None:
-    """Raise ValueError unless `image_size` (pixels per side) is a multiple of 16 from 16 to 1024."""
-    lowest, highest = IMAGE_SIZE_RANGE
-    _check_range("image size", image_size, lowest, highest)
-    if image_size % IMAGE_SIZE_STEP:
-        raise ValueError(f"image size {image_size}, expected a multiple of {IMAGE_SIZE_STEP}")
-
-
-def check_class_count(classes: int) -> None:
-    """Raise ValueError unless the number of classes lies in 2..65535."""
-    _check_range("number of classes", classes, *CLASS_COUNT_RANGE)
-
-
-def _check_range(what: str, value: int, lowest: int, highest: int) -> None:
-    if type(value) is not int:  # True is an int to isinstance, and no width
-        raise ValueError(f"{what} {value!r}, expected a whole number from {lowest} to {highest}")
-    if not lowest <= value <= highest:
-        raise ValueError(f"{what} {value}, expected {lowest} to {highest}")
 
 
 STUDENTS: dict[str, Network] = {

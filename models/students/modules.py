@@ -95,6 +95,8 @@ def _operation_module(operation: Operation) -> nn.Module:
             return nn.Dropout(DROPOUT)
         case "shuffle":
             return nn.ChannelShuffle(operation.groups)
+        case "average_pool":
+            return nn.AdaptiveAvgPool2d(operation.side)
 
 
 def _block_module(block: Block, *, folded: bool) -> nn.Sequential:

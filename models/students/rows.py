@@ -1,9 +1,17 @@
 """The rows of a layer table: what each layer is, not how it is computed (no torch)."""
 
+import dataclasses
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-Activation = Literal["relu", "relu6", "hard_sigmoid", "none"]
+Activation = Literal["none", "relu", "relu6", "hard_sigmoid"]
+OperationKind = Literal["global_pool", "flatten", "dropout2d", "dropout", "shuffle", "average_pool"]
+BlockKind = Literal["residual", "dense", "squeeze"]
+# The places of these names are their numbers in a packed file: names are added at the end, none is moved.
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+OPERATION_KINDS: tuple[OperationKind, ...] = get_args(OperationKind)
+BLOCK_KINDS: tuple[BlockKind, ...] = get_args(BlockKind)
 
 
 @dataclass(frozen=True)
@@ -38,8 +46,9 @@ class Operation:
     """A layer without parameters."""
 
     name: str
-    kind: Literal["global_pool", "flatten", "dropout2d", "dropout", "shuffle"]
+    kind: OperationKind
     groups: int = 1  # of a shuffle
+    side: int = 1  # of what an average_pool gives, in pixels
 
 
 @dataclass(frozen=True)
@@ -51,10 +60,38 @@ class Block:
     """
 
     name: str
-    kind: Literal["residual", "dense", "squeeze"]
+    kind: BlockKind
     layers: tuple["Layer", ...]
     rectified: bool = True
     times: int = 1
 
 
 Layer = Conv | Linear | Operation | Block
+
+
+def numbered(rows: Iterable[Layer]) -> tuple[Layer, ...]:
+    """The same rows, each named after its kind and its place, from 1: "conv1", "residual2" with "residual2.conv1".
+
+    Two tables that differ in names alone become equal; these are the names that a packed file of rows gives.
+    """
+    return tuple(numbered_row(row, place) for place, row in enumerate(rows, 1))
+
+
+def numbered_row(row: Layer, place: int) -> Layer:
+    """The same row, named after its kind and its place, as are those inside."""
+    match row:
+        case Block():
+            return dataclasses.replace(row, name=f"{row.kind}{place}", layers=numbered(row.layers))
+        case Operation():
+            return dataclasses.replace(row, name=f"{row.kind}{place}")
+        case _:
+            return dataclasses.replace(row, name=f"{type(row).__name__.lower()}{place}")
+
+
+def with_weights(rows: Iterable[Layer]) -> Iterator[Conv | Linear]:
+    """The layers that have weights, those inside blocks too, in order."""
+    for row in rows:
+        if isinstance(row, Block):
+            yield from with_weights(row.layers)
+        elif not isinstance(row, Operation):
+            yield row

@@ -9,43 +9,30 @@ top; for dense: growth (channels that a layer adds), depth (layers per stage).
 import itertools
 from collections.abc import Callable, Iterator
 
-from models.students.families import Network
 from models.students.rows import Block, Conv, Layer, Linear, Operation
 
 GROUPS = 4  # of a grouped convolution
 EXPANSION = 4  # of an inverted residual
 SQUEEZE = 4  # reduction ratio of squeeze-and-excitation
-Blocks = Callable[[str, int], Iterator[Layer]]
+Blocks = Callable[[str, int, int], Iterator[Layer]]  # of a stage: name, channels, depth
 
 
-def staged_layers(network: Network, classes: int) -> tuple[Layer, ...]:
-    """The layer table of a staged network."""
-    if network.family == "dense":
-        growth, depth = network.integers
-        return tuple(_dense(growth, depth, classes))
-    width, depth, top = network.integers
-    blocks: dict[str, Blocks] = {
-        "residual": lambda name, channels: _repeated(name, depth, _residual, channels),
-        "straight": lambda name, channels: _repeated(name, depth, _straight, channels),
-        "inverted": lambda name, channels: _repeated(name, depth, _inverted, channels),
-        "shuffled": lambda name, channels: _repeated(name, depth, _shuffled, channels),
-        "squeezed": lambda name, channels: _repeated(name, depth, _squeezed, channels),
-        "tied": lambda name, channels: iter((_tied(name, channels, depth),)),
-    }
-    return tuple(_staged((width, 2 * width, top), classes, blocks[network.family]))
+def staged(blocks: Blocks, integers: tuple[int, ...], classes: int, image_size: int) -> Iterator[Layer]:
+    """Rows of a network whose stages consist of these blocks."""
+    del image_size  # global pooling: the head does not depend on it
+    width, depth, top = integers
+    yield Conv("stem", 3, width, pool=True)
+    yield from blocks("stage1", width, depth)
+    for stage, (before, channels) in enumerate(itertools.pairwise((width, 2 * width, top)), 2):
+        yield Conv(f"widen{stage}", before, channels, pool=True)
+        yield from blocks(f"stage{stage}", channels, depth)
+    yield from _head(top, classes)
 
 
-def _staged(widths: tuple[int, ...], classes: int, blocks: Blocks) -> Iterator[Layer]:
-    yield Conv("stem", 3, widths[0], pool=True)
-    yield from blocks("stage1", widths[0])
-    for stage, (before, width) in enumerate(itertools.pairwise(widths), 2):
-        yield Conv(f"widen{stage}", before, width, pool=True)
-        yield from blocks(f"stage{stage}", width)
-    yield from _head(widths[-1], classes)
-
-
-def _dense(growth: int, depth: int, classes: int) -> Iterator[Layer]:
+def dense(integers: tuple[int, ...], classes: int, image_size: int) -> Iterator[Layer]:
     """Every layer adds `growth` channels, seen by all later ones of its stage; a stage ends with half its channels."""
+    del image_size
+    growth, depth = integers
     channels = 2 * growth
     yield Conv("stem", 3, channels, pool=True)
     for stage in (1, 2, 3):
@@ -58,54 +45,61 @@ def _dense(growth: int, depth: int, classes: int) -> Iterator[Layer]:
     yield from _head(channels, classes)
 
 
-def _repeated(name: str, depth: int, block: Callable[[str, int], Iterator[Layer]], channels: int) -> Iterator[Layer]:
+def straight(name: str, channels: int, depth: int) -> Iterator[Layer]:
+    """Two convolutions, nothing around them."""
     for number in range(1, depth + 1):
-        yield from block(f"{name}_{number}", channels)
+        yield Conv(f"{name}_{number}_conv1", channels, channels)
+        yield Conv(f"{name}_{number}_conv2", channels, channels)
 
 
-def _straight(name: str, channels: int) -> Iterator[Layer]:
-    yield Conv(f"{name}_conv1", channels, channels)
-    yield Conv(f"{name}_conv2", channels, channels)
+def residual(name: str, channels: int, depth: int) -> Iterator[Layer]:
+    """Residual blocks of two convolutions (He et al. 2016, arXiv 1512.03385)."""
+    yield from _repeated(name, depth, _body(channels))
 
 
-def _body(channels: int, groups: int = 1) -> tuple[Layer, ...]:
-    shuffle = (Operation("shuffle", "shuffle", groups),) if groups > 1 else ()
-    first = Conv("conv1", channels, channels, groups=groups)
-    return (first, *shuffle, Conv("conv2", channels, channels, groups=groups, activation="none"))
+def tied(name: str, channels: int, depth: int) -> Iterator[Layer]:
+    """One residual block, done `depth` times with the same weights."""
+    yield Block(name, "residual", _body(channels), times=depth)
 
 
-def _residual(name: str, channels: int) -> Iterator[Layer]:
-    yield Block(name, "residual", _body(channels))
-
-
-def _tied(name: str, channels: int, times: int) -> Layer:
-    return Block(name, "residual", _body(channels), times=times)
-
-
-def _shuffled(name: str, channels: int) -> Iterator[Layer]:
+def shuffled(name: str, channels: int, depth: int) -> Iterator[Layer]:
+    """Residual blocks of grouped convolutions with a channel shuffle between; ValueError unless 4 divides channels."""
     if channels % GROUPS:
         raise ValueError(f"shuffled: {channels} channels, expected a multiple of {GROUPS}")
-    yield Block(name, "residual", _body(channels, GROUPS))
+    first, second = _body(channels, GROUPS)
+    yield from _repeated(name, depth, (first, Operation("shuffle", "shuffle", GROUPS), second))
 
 
-def _squeezed(name: str, channels: int) -> Iterator[Layer]:
-    squeezed = max(1, channels // SQUEEZE)
+def squeezed(name: str, channels: int, depth: int) -> Iterator[Layer]:
+    """Residual blocks with squeeze-and-excitation (Hu et al. 2018, arXiv 1709.01507)."""
+    reduced = max(1, channels // SQUEEZE)
     squeeze = (
         Operation("pool", "global_pool"),
-        Conv("reduce", channels, squeezed, kernel=1, norm=False),
-        Conv("expand", squeezed, channels, kernel=1, norm=False, activation="hard_sigmoid"),
+        Conv("reduce", channels, reduced, kernel=1, norm=False),
+        Conv("expand", reduced, channels, kernel=1, norm=False, activation="hard_sigmoid"),
     )
-    yield Block(name, "residual", (*_body(channels), Block("squeeze", "squeeze", squeeze)))
+    yield from _repeated(name, depth, (*_body(channels), Block("squeeze", "squeeze", squeeze)))
 
 
-def _inverted(name: str, channels: int) -> Iterator[Layer]:
+def inverted(name: str, channels: int, depth: int) -> Iterator[Layer]:
+    """Inverted residual blocks (Sandler et al. 2018, arXiv 1801.04381)."""
     wide = EXPANSION * channels
     body = (
         Conv("expand", channels, wide, kernel=1),
         Conv("depth", wide, wide, groups=wide),
         Conv("project", wide, channels, kernel=1, activation="none"),
     )
-    yield Block(name, "residual", body, rectified=False)
+    yield from _repeated(name, depth, body, rectified=False)
+
+
+def _body(channels: int, groups: int = 1) -> tuple[Conv, Conv]:
+    first = Conv("conv1", channels, channels, groups=groups)
+    return first, Conv("conv2", channels, channels, groups=groups, activation="none")
+
+
+def _repeated(name: str, depth: int, layers: tuple[Layer, ...], *, rectified: bool = True) -> Iterator[Layer]:
+    for number in range(1, depth + 1):
+        yield Block(f"{name}_{number}", "residual", layers, rectified)
 
 
 def _head(channels: int, classes: int) -> Iterator[Layer]:

@@ -91,7 +91,7 @@ class _Bench:
 
     def student(self) -> nn.Module:
         classes, size = self.workload.classes, self.workload.image_size
-        return build_student(STUDENTS[STUDENT], classes=classes, image_size=size)
+        return build_student(STUDENTS[STUDENT].architecture(classes, size))
 
     def teacher(self) -> nn.Module:
         return build_teacher(TEACHER, classes=self.workload.classes, image_size=self.workload.image_size)

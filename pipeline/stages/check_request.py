@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from models.packed.rate_control import COARSEST
+from models.students.short_form import name_of
 from models.teachers.build import UnknownNetworkError, check_teacher
 from pipeline.contest.contest import read_contest
 from pipeline.contest.source import open_source
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
-from pipeline.stages.student.network import bit_plan, choose_network, expected_bytes
+from pipeline.stages.student.network import bit_plan, choose_architecture, expected_bytes
 from pipeline.stages.student.warm_start import check_warm_start
 from pipeline.stages.teacher.given_soft_labels import load_given_soft_labels
 
@@ -59,14 +60,15 @@ def check_budget(job: Job, classes: tuple[str, ...]) -> None:
     So is a file that the student cannot start from.
     """
     precision, budget = job.settings.pack.precision, job.request.budget_bytes
-    chosen = choose_network(job.settings, classes, budget)
-    bit_plan(job.settings, chosen)
-    check_warm_start(job, chosen)
+    architecture = choose_architecture(job.settings, classes, budget)
+    bit_plan(job.settings, architecture)
+    check_warm_start(job, architecture, classes)
     best = "low-bit" if precision == "auto" else precision
-    size = expected_bytes(job.settings, chosen, best, COARSEST)
+    size = expected_bytes(job.settings, architecture, classes, best, COARSEST)
     if size > budget:
         which = "smallest packed file" if precision == "auto" else "packed file"
         about = "about " if best == "low-bit" else ""  # its size depends on the weights
         raise RequestError(
-            f"--budget {budget}: the {which} of {chosen.name} takes {about}{size} bytes ({best}), nothing was trained"
+            f"--budget {budget}: the {which} of {name_of(architecture)} takes {about}{size} bytes ({best}), "
+            "nothing was trained"
         )

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from models.students.short_form import name_of
+from pipeline.contest.facts import load_contest
 from pipeline.runtime.device import Device
 from pipeline.runtime.folder import RunFolder
 from pipeline.runtime.load_settings import merge
@@ -13,7 +15,7 @@ from pipeline.runtime.request import Job
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.steps import read_notes
 from pipeline.stages.run import STAGES
-from pipeline.stages.student.network import expected_bytes, student_network
+from pipeline.stages.student.network import expected_bytes, trained_architecture
 
 OF_A_STUDENT = tuple(stage for stage in STAGES if stage.package == "student")
 
@@ -55,13 +57,14 @@ def train_cell(cell: Cell, study: Job, device: Device) -> list[dict[str, Any]]:
 
 
 def _row(cell: Cell, job: Job, measured: dict[str, Any]) -> dict[str, Any]:
-    precision, chosen = measured["precision"], student_network(job)
+    precision, architecture = measured["precision"], trained_architecture(job)
+    classes = load_contest(job.run.contest).classes
     return {
         "cell": cell.name,
         "seed": cell.seed,
         "budget_bytes": cell.budget_bytes,
         "packed_bytes": measured["packed_bytes"],
-        "predicted_bytes": expected_bytes(job.settings, chosen, precision),
+        "predicted_bytes": expected_bytes(job.settings, architecture, classes, precision),
         "validation_accuracy": round(measured["validation_accuracy"], 6),
         "validation_agreement": round(measured["validation_agreement"], 6),
         "validation_kl": round(measured["validation_kl"], 6),
@@ -71,7 +74,7 @@ def _row(cell: Cell, job: Job, measured: dict[str, Any]) -> dict[str, Any]:
         "tta_flip": job.settings.tta_flip(),
         "bits": job.settings.quantise.bits if precision == "low-bit" else "",
         "step_scale": round(measured.get("step_scale", 1.0), 4),
-        "network": chosen.name,
+        "network": name_of(architecture),
         "parameters": read_notes(job.run, "distill")["parameters"],
         "seconds": round(sum(stage.seconds(job) for stage in OF_A_STUDENT), 1),
     }

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from models.students.short_form import name_of
 from pipeline.contest.facts import load_contest
 from pipeline.data.soft_labels import load_soft_labels, save_soft_labels
 from pipeline.runtime.atomic import file_digest, value_digest, write_bytes, write_json
@@ -17,7 +18,7 @@ from pipeline.runtime.console import say
 from pipeline.runtime.request import Job
 from pipeline.runtime.steps import Step, output_digest, read_notes, receipt_reads, run_step
 from pipeline.stages.shipped import shipped_precision
-from pipeline.stages.student.network import student_network
+from pipeline.stages.student.network import trained_architecture
 
 LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "numpy", "Pillow", "opencv-python-headless")
 DELIVERED_VIEWS = 8  # soft labels of more views stay in the run: the delivered copy is to remain small
@@ -90,7 +91,7 @@ def _manifest(job: Job, precision: str) -> dict[str, Any]:
         "fits": packed_bytes <= request.budget_bytes,
         "precision": precision,
         "tta_flip": job.settings.tta_flip(),
-        "network": student_network(job).name,
+        "network": name_of(trained_architecture(job)),
         "parameters": distilled["parameters"],
         "init_from": distilled.get("init_from", ""),  # digest of the packed file of a warm start
         "sha256": {name: file_digest(job.run.submission / name) for name in _sources(job, precision)},

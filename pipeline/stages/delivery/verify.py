@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from models.packed.container import PREFIX_BYTES, PackedFileError, check_payloads, is_packed, read_container
+from models.students.architecture import Architecture
+from models.students.short_form import rows_name, short_form
 from pipeline.runtime.console import say
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
@@ -41,10 +43,15 @@ def _describe(path: Path) -> str:
         check_payloads(header, entries)  # with the check-sum, all that can be said without decoding
     except PackedFileError as error:
         raise RequestError(f"{path}: damaged packed file: {error}") from None
-    integers = ", ".join(map(str, header.network.integers))
     protocol = ("inductive" if header.inductive else "transductive") + (", final" if header.final else "")
     tta = ", flip TTA" if header.tta_flip else ""
     return (
-        f"{path.name}: {header.network.family}({integers}), {len(header.classes)} classes, "
+        f"{path.name}: {_network(header.architecture)}, {len(header.classes)} classes, "
         f"{header.image_size}x{header.image_size} pixels, {len(entries)} tensors, {protocol}{tta}, check-sum right"
     )
+
+
+def _network(architecture: Architecture) -> str:
+    """Such as "plain(16, 0)", or "rows (17 layers)"."""
+    network = short_form(architecture)
+    return f"{network.family}({', '.join(map(str, network.integers))})" if network else rows_name(architecture)

@@ -1,57 +1,52 @@
-"""The network of a run's student, named in the settings or sized for the budget, and the levels of its layers."""
+"""The network of a run's student: the architecture that the settings ask for, then the one of its checkpoint."""
 
 import dataclasses
 import re
-from dataclasses import dataclass
+from pathlib import Path
 
 from torch import nn
 
 from models.compress.bit_plan import Bits
 from models.packed.header import Header
 from models.packed.size import low_bit_size_bytes, packed_size_bytes, propose_network
+from models.students import architecture_json
+from models.students.architecture import Architecture
 from models.students.build import build_student
-from models.students.families import SCALABLE_FAMILIES, STUDENTS, Network, network_named
-from models.students.layers import parameter_shapes
+from models.students.families import SCALABLE_FAMILIES, STUDENTS, network_named
 from pipeline.contest.facts import load_contest
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import nearest
 from pipeline.runtime.request import Job
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.tensor_file import load_tensors
+from pipeline.runtime.tensor_file import TensorFileError, load_tensors, save_tensors
 
 AUTO = re.compile(r"auto(?:-(?P<family>[a-z]+)-(?P<depth>\d{1,2}))?")
 
 
-@dataclass(frozen=True)
-class StudentNetwork:
-    """A student's network; `name` is its family and integers where it has no name of its own.
+def choose_architecture(settings: Settings, classes: tuple[str, ...], budget_bytes: int) -> Architecture:
+    """The network that the settings name, or the largest that fits the budget; only what creates a student asks.
 
-    `fits_budget`: it was sized for the budget, which its file is to fill.
+    Raises RequestError for one that does not exist, or when none fits.
     """
-
-    name: str
-    network: Network
-    classes: tuple[str, ...]
-    fits_budget: bool = False
-
-
-def student_network(job: Job) -> StudentNetwork:
-    """The network of a run whose contest has been read."""
-    return choose_network(job.settings, load_contest(job.run.contest).classes, job.request.budget_bytes)
+    name = settings.distill.network
+    if fits_budget(settings):
+        return _propose(settings, classes, budget_bytes)
+    try:
+        return network_named(name).architecture(len(classes), settings.data.image_size)
+    except ValueError as error:
+        near = nearest(name, list(STUDENTS))
+        raise RequestError(f"distill.network: {error}{near}; ./run.sh models lists them") from None
 
 
-def choose_network(settings: Settings, classes: tuple[str, ...], budget_bytes: int) -> StudentNetwork:
-    """The network of the settings. Raises RequestError for one that does not exist, or when none fits the budget."""
+def fits_budget(settings: Settings) -> bool:
+    """Whether the student is sized for the budget, which its file is to fill."""
+    return AUTO.fullmatch(settings.distill.network) is not None
+
+
+def _propose(settings: Settings, classes: tuple[str, ...], budget_bytes: int) -> Architecture:
     name, image_size = settings.distill.network, settings.data.image_size
     automatic = AUTO.fullmatch(name)
-    if not automatic:
-        try:
-            network = network_named(name)
-            parameter_shapes(network, len(classes), image_size)  # raises where the network cannot exist
-            return StudentNetwork(name, network, classes)
-        except ValueError as error:
-            near = nearest(name, list(STUDENTS))
-            raise RequestError(f"distill.network: {error}{near}; ./run.sh models lists them") from None
+    assert automatic
     if settings.pack.precision not in ("auto", "low-bit"):
         raise RequestError(
             f"distill.network: {name} is sized for low-bit files, pack.precision is {settings.pack.precision}"
@@ -65,8 +60,7 @@ def choose_network(settings: Settings, classes: tuple[str, ...], budget_bytes: i
         )
     except ValueError as error:
         raise RequestError(f"--budget {budget_bytes}: {error}, nothing was trained") from None
-    name = "-".join((network.family, *map(str, network.integers)))
-    return StudentNetwork(name, network, classes, fits_budget=True)
+    return network.architecture(len(classes), image_size)
 
 
 def wanted_bits(settings: Settings) -> Bits:
@@ -75,42 +69,57 @@ def wanted_bits(settings: Settings) -> Bits:
     return Bits(quantise.bits, quantise.head_bits, quantise.layer_bits, quantise.initial_clip_std)
 
 
-def bit_plan(settings: Settings, chosen: StudentNetwork) -> dict[str, int]:
+def bit_plan(settings: Settings, architecture: Architecture) -> dict[str, int]:
     """Levels of every layer with weights. Raises RequestError for a layer that the network does not have."""
     try:
-        return wanted_bits(settings).of_layers(chosen.network, len(chosen.classes), settings.data.image_size)
+        return wanted_bits(settings).of_layers(architecture)
     except ValueError as error:
         raise RequestError(f"quantise.layer_bits: {error}") from None
 
 
-def expected_bytes(settings: Settings, chosen: StudentNetwork, precision: str, step_scale: float = 1.0) -> int:
+def expected_bytes(
+    settings: Settings,
+    architecture: Architecture,
+    classes: tuple[str, ...],
+    precision: str,
+    step_scale: float = 1.0,
+) -> int:
     """Size of the file in bytes: exact for all precisions but low-bit, where `step_scale` multiplies the steps."""
-    classes, image_size = chosen.classes, settings.data.image_size
     if precision == "low-bit":
         bits = wanted_bits(settings)
         bits = dataclasses.replace(bits, initial_clip_std=bits.initial_clip_std * step_scale)
-        return low_bit_size_bytes(chosen.network, classes=classes, image_size=image_size, bits=bits)
-    return packed_size_bytes(chosen.network, classes=classes, image_size=image_size, precision=precision)
+        return low_bit_size_bytes(architecture, classes=classes, bits=bits)
+    return packed_size_bytes(architecture, classes=classes, precision=precision)
 
 
-def build_float_student(settings: Settings, chosen: StudentNetwork) -> nn.Module:
-    """The network with float weights, freshly initialised."""
-    return build_student(chosen.network, classes=len(chosen.classes), image_size=settings.data.image_size)
+def save_student(path: Path, student: nn.Module, architecture: Architecture) -> None:
+    """Write a checkpoint: weights, and the architecture that they belong to."""
+    save_tensors(path, student.state_dict(), {"architecture": architecture_json.to_json(architecture)})
 
 
-def trained_student(job: Job, chosen: StudentNetwork) -> nn.Module:
-    """The student as it was distilled, float weights."""
-    student = build_float_student(job.settings, chosen)
-    student.load_state_dict(load_tensors(job.run.student)[0])
+def load_architecture(path: Path) -> Architecture:
+    """The architecture of a checkpoint; TensorFileError for one without."""
+    return _architecture_of(path, load_tensors(path)[1])
+
+
+def trained_architecture(job: Job) -> Architecture:
+    """The architecture of the student as it was distilled."""
+    return load_architecture(job.run.student)
+
+
+def trained_student(job: Job) -> nn.Module:
+    """The student as it was distilled, float weights, as its checkpoint describes it."""
+    tensors, facts = load_tensors(job.run.student)
+    student = build_student(_architecture_of(job.run.student, facts))
+    student.load_state_dict(tensors)
     return student
 
 
-def packed_header(job: Job, chosen: StudentNetwork) -> Header:
+def packed_header(job: Job, architecture: Architecture) -> Header:
     """The header of a run's packed file."""
     facts = load_contest(job.run.contest)
     return Header(
-        network=chosen.network,
-        image_size=job.settings.data.image_size,
+        architecture=architecture,
         classes=facts.classes,
         mean=facts.mean,
         std=facts.std,
@@ -118,3 +127,10 @@ def packed_header(job: Job, chosen: StudentNetwork) -> Header:
         final=job.request.final,
         tta_flip=job.settings.tta_flip(),
     )
+
+
+def _architecture_of(path: Path, facts: dict[str, object]) -> Architecture:
+    try:
+        return architecture_json.from_json(facts.get("architecture"))
+    except ValueError as error:
+        raise TensorFileError(f"{path}: {error}") from None

@@ -17,6 +17,7 @@ from models.packed.ledger import ledger
 from models.packed.precisions import CODEC_NAMES, DEMONSTRATION, PRECISIONS, Codec
 from models.packed.rate_control import fit_limit
 from models.packed.student_file import pack_low_bit, pack_student, unpack_student
+from models.students.architecture import Architecture
 from pipeline.contest.facts import ContestFacts, load_contest
 from pipeline.data.batches import Normalisation
 from pipeline.data.soft_labels import load_soft_labels
@@ -26,7 +27,7 @@ from pipeline.runtime.request import Job
 from pipeline.runtime.steps import Step, output_digest, run_step
 from pipeline.runtime.tensor_file import load_tensors
 from pipeline.stages.calibration import calibration_images
-from pipeline.stages.student.network import StudentNetwork, bit_plan, packed_header, student_network, trained_student
+from pipeline.stages.student.network import bit_plan, packed_header, trained_architecture, trained_student
 from pipeline.training.inference import predict_with_packed
 from pipeline.training.metrics import accuracy, fidelity
 
@@ -36,7 +37,6 @@ def pack(job: Job, _: object) -> None:
 
     Always on the CPU and in float32: what is measured is the file, not the machine.
     """
-    chosen = student_network(job)
     settings = job.settings.pack.model_dump() | {"budget_bytes": job.request.budget_bytes, "final": job.request.final}
     reads = {
         "student": output_digest(job.run, "distill", job.run.student),
@@ -44,10 +44,13 @@ def pack(job: Job, _: object) -> None:
         "soft labels": output_digest(job.run, "export-soft-labels", job.run.soft_labels),
         "contest": output_digest(job.run, "prepare-decode", job.run.contest),
     }
-    settings |= {"inductive": job.request.inductive, "network": chosen.name}
-    settings |= {"levels": bit_plan(job.settings, chosen), "tta_flip": job.settings.tta_flip()}
+    architecture = trained_architecture(job)
+    settings |= {"inductive": job.request.inductive, "tta_flip": job.settings.tta_flip()}
+    settings |= {"levels": bit_plan(job.settings, architecture)}
     writes = (job.run.pack_record, *(job.run.packed(precision) for precision in _offered()))
-    run_step(job.run, Step("pack", 5, reads, settings, writes), lambda: _pack(job, chosen), full_check=job.full_check)
+    run_step(
+        job.run, Step("pack", 6, reads, settings, writes), lambda: _pack(job, architecture), full_check=job.full_check
+    )
 
 
 def choose(measured: list[dict[str, Any]], wanted: str, budget_bytes: int) -> str:
@@ -69,10 +72,10 @@ def _offered() -> tuple[str, ...]:
     return tuple(CODEC_NAMES.values())
 
 
-def _pack(job: Job, chosen: StudentNetwork) -> dict[str, Any]:
+def _pack(job: Job, architecture: Architecture) -> dict[str, Any]:
     facts = load_contest(job.run.contest)
     measured = []
-    for precision, data, step_scale in _packed_files(job, chosen, packed_header(job, chosen)):
+    for precision, data, step_scale in _packed_files(job, packed_header(job, architecture)):
         write_bytes(job.run.packed(precision), data)
         measured.append(_measure(job, facts, precision) | step_scale)
         say(_line(measured[-1]))
@@ -83,14 +86,15 @@ def _pack(job: Job, chosen: StudentNetwork) -> dict[str, Any]:
     return {}
 
 
-def _packed_files(job: Job, chosen: StudentNetwork, header: Header) -> Iterator[tuple[str, bytes, dict[str, float]]]:
+def _packed_files(job: Job, header: Header) -> Iterator[tuple[str, bytes, dict[str, float]]]:
     """Name and bytes of every precision: of the float student, then of the low-bit one, made to fit the budget.
 
     With the latter, the factor on its learned steps. BatchNorm is recalibrated on clean training images, for the
     low-bit student in the network as it is rounded.
     """
-    student, images = trained_student(job, chosen), calibration_images(job, Normalisation(header.mean, header.std))
-    quantised = prepare_lsq(student, bit_plan(job.settings, chosen), job.settings.quantise.initial_clip_std)
+    student, images = trained_student(job), calibration_images(job, Normalisation(header.mean, header.std))
+    plan = bit_plan(job.settings, header.architecture)
+    quantised = prepare_lsq(student, plan, job.settings.quantise.initial_clip_std)
     quantised.load_state_dict(load_tensors(job.run.quantised_student)[0])
     recalibrate_batchnorm(student, images)
     yield from ((precision, pack_student(student, header, precision), {}) for precision in PRECISIONS)

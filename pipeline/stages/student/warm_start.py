@@ -9,6 +9,9 @@ from pathlib import Path
 from torch import nn
 
 from models.compress.batchnorm_folding import unfold_batchnorm
+from models.students.architecture import Architecture
+from models.students.build import build_student
+from models.students.short_form import name_of, same_but_for_names
 from pipeline.contest.facts import load_contest
 from pipeline.data.batches import Normalisation
 from pipeline.data.soft_labels import format_classes
@@ -16,11 +19,10 @@ from pipeline.runtime.atomic import file_digest
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
 from pipeline.stages.calibration import calibration_images
-from pipeline.stages.student.network import StudentNetwork
 from pipeline.training.inference import load_packed
 
 
-def check_warm_start(job: Job, chosen: StudentNetwork) -> None:
+def check_warm_start(job: Job, architecture: Architecture, classes: tuple[str, ...]) -> None:
     """Refuse a `distill.init_from` that is no packed file, another network, or learned from what is banned here.
 
     Its own output would change as soon as it is delivered. Raises RequestError.
@@ -28,25 +30,23 @@ def check_warm_start(job: Job, chosen: StudentNetwork) -> None:
     init_from = job.settings.distill.init_from
     if not init_from:
         return
-    if fault := _fault(job, chosen, Path(init_from)):
+    if fault := _fault(job, architecture, classes, Path(init_from)):
         raise RequestError(f"distill.init_from: {init_from} {fault}")
 
 
-def _fault(job: Job, chosen: StudentNetwork, init_from: Path) -> str:
+def _fault(job: Job, architecture: Architecture, classes: tuple[str, ...], init_from: Path) -> str:
     if any(init_from.is_relative_to(folder.resolve()) for folder in (job.run.folder, job.run.submission)):
         return f"belongs to run {job.run.name} itself; give the new student another --name"
     try:
         header = load_packed(init_from).header
     except RequestError as error:
         return f"cannot be read: {error}"
-    size = job.settings.data.image_size
-    if header.network != chosen.network:
-        found = "-".join((header.network.family, *map(str, header.network.integers)))
-        return f"holds the network {found}, distill.network is {chosen.name}"
-    if header.image_size != size:
-        return f"is for {header.image_size} pixels, data.image_size is {size}"
-    if header.classes != chosen.classes:
-        return f"has classes {format_classes(header.classes)}, the contest has {format_classes(chosen.classes)}"
+    if header.image_size != architecture.image_size:
+        return f"is for {header.image_size} pixels, data.image_size is {architecture.image_size}"
+    if header.classes != classes:
+        return f"has classes {format_classes(header.classes)}, the contest has {format_classes(classes)}"
+    if not same_but_for_names(header.architecture, architecture):
+        return f"holds the network {name_of(header.architecture)}, distill.network is {name_of(architecture)}"
     if header.final and not job.request.final:
         return "was made with --final: it was trained on validation; give --final here too"
     if job.request.inductive and not header.inductive:
@@ -65,12 +65,21 @@ def init_is_low_bit(init_from: str) -> bool:
     return bool(init_from) and load_packed(Path(init_from)).precision == "low-bit"
 
 
-def warm_start(job: Job, network: nn.Module) -> None:
-    """Give a fresh student the weights of `distill.init_from`, where there is one.
+def warm_start(job: Job, architecture: Architecture, network: nn.Module) -> None:
+    """Give a fresh student of this architecture the weights of `distill.init_from`, where there is one.
 
     BatchNorm is un-folded: its statistics are measured on this contest's images, as this contest normalises them.
     """
     if job.settings.distill.init_from:
         facts = load_contest(job.run.contest)
         images = calibration_images(job, Normalisation(facts.mean, facts.std))
-        unfold_batchnorm(network, load_packed(Path(job.settings.distill.init_from)).module, images)
+        packed = load_packed(Path(job.settings.distill.init_from)).module
+        unfold_batchnorm(network, with_names_of(packed, architecture), images)
+
+
+def with_names_of(packed: nn.Module, architecture: Architecture) -> nn.Module:
+    """The network of a packed file with the names of an equal architecture: a file of rows keeps none."""
+    folded = build_student(architecture, folded=True)
+    values = packed.state_dict().values()
+    folded.load_state_dict(dict(zip(folded.state_dict(), values, strict=True)))
+    return folded.eval()

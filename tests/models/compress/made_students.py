@@ -20,7 +20,7 @@ def trained(name: str, *, seed: int = 0) -> nn.Sequential:
 def trained_network(network: Network, *, seed: int = 0) -> nn.Sequential:
     """Return a student with BatchNorm statistics and weights as after training."""
     torch.manual_seed(seed)
-    student = build_student(network, classes=11, image_size=32)
+    student = build_student(network.architecture(11, 32))
     for module in student.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, -1.5, 1.5)

@@ -20,7 +20,7 @@ def test_eval_output_is_equal(network):
 
 def test_names_are_those_of_the_folded_network():
     folded = fold_batchnorm(trained("reference-depthwise"))
-    expected = build_student(STUDENTS["reference-depthwise"], classes=11, image_size=32, folded=True)
+    expected = build_student(STUDENTS["reference-depthwise"].architecture(11, 32), folded=True)
     assert list(folded.state_dict()) == list(expected.state_dict())
     assert not folded.training
 
@@ -69,7 +69,7 @@ def images(count: int = 16) -> torch.Tensor:
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.family)
 def test_an_unfolded_student_has_the_logits_of_the_folded_one(network):
     folded = fold_batchnorm(trained_network(network))
-    student = build_student(network, classes=11, image_size=32)
+    student = build_student(network.architecture(11, 32))
     unfold_batchnorm(student, folded, images().split(8))
     assert not student.training
     with torch.no_grad():
@@ -93,7 +93,7 @@ def test_statistics_of_an_unfolded_student_by_hand():
 def test_an_unfolded_student_has_equal_logits_in_training_and_eval_mode():
     """On the images that its statistics were measured on."""
     network = NETWORKS[0]
-    student = build_student(network, classes=11, image_size=32)
+    student = build_student(network.architecture(11, 32))
     unfold_batchnorm(student, fold_batchnorm(trained_network(network)), [images()])
     with torch.no_grad():
         expected = student(images())

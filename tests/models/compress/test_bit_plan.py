@@ -7,11 +7,12 @@ import pytest
 
 from models.compress.bit_plan import Bits, gaussian_bits
 from models.students.families import STUDENTS
+from tests.models.packed.made_rows import irregular
 
 
 def plan(**changes: object) -> dict[str, int]:
     settings = {"body": "4", "head": "8", "layers": {}, "initial_clip_std": 3.0} | changes
-    return Bits(**settings).of_layers(STUDENTS["reference-student"], 11, 64)
+    return Bits(**settings).of_layers(STUDENTS["reference-student"].architecture(11, 64))
 
 
 def test_the_body_and_the_head_have_their_own_levels():
@@ -21,6 +22,11 @@ def test_the_body_and_the_head_have_their_own_levels():
 def test_single_layers_may_differ():
     found = plan(body="ternary", layers={"conv1": "6", "classifier": "5"})
     assert (found["conv1"], found["conv2"], found["classifier"]) == (64, 3, 32)
+
+
+def test_the_head_is_the_last_row_whatever_its_name():
+    levels = Bits("4", "8", {"hidden": "2"}, 3.0).of_layers(irregular())
+    assert (levels["stem"], levels["stage1.squeeze.expand"], levels["hidden"], levels["last"]) == (16, 16, 4, 256)
 
 
 def test_an_unknown_layer_is_refused():

@@ -95,7 +95,7 @@ def test_the_packed_weights_give_the_logits_of_the_trained_network(family):
 def test_steps_learn_and_are_kept():
     torch.manual_seed(0)
     network = prepare_lsq(
-        build_student(Network("residual", (2, 1, 8)), classes=3, image_size=16), {"stem": 4}, initial_clip_std=2.0
+        build_student(Network("residual", (2, 1, 8)).architecture(3, 16)), {"stem": 4}, initial_clip_std=2.0
     )
     before = copy.deepcopy(network.state_dict())
     optimizer = torch.optim.AdamW(network.parameters(), 1e-2)

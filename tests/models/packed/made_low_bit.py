@@ -8,12 +8,12 @@ from models.compress.low_bit import LowBit
 from models.packed.container import Header
 from models.packed.header import default_classes
 from models.packed.student_file import pack_low_bit
+from models.students.architecture import parameter_shapes
 from models.students.build import build_student
 from models.students.families import Network
-from models.students.layers import parameter_shapes
 
-TINY = Network("plain", (1, 0))
-HEADER = Header(TINY, 16, default_classes(2), mean=(140, 114, 87), std=(69, 70, 71))
+TINY = Network("plain", (1, 0)).architecture(2, 16)
+HEADER = Header(TINY, default_classes(2), mean=(140, 114, 87), std=(69, 70, 71))
 
 
 def made_tensor(shape: tuple[int, ...], levels: int, *, seed: int = 0, laplace: bool = False) -> LowBit:
@@ -26,13 +26,13 @@ def made_tensor(shape: tuple[int, ...], levels: int, *, seed: int = 0, laplace: 
 
 
 def made_weights(levels: int) -> dict[str, LowBit]:
-    shapes = parameter_shapes(TINY, 2, 16)
+    shapes = parameter_shapes(TINY)
     return {name: made_tensor(shape, levels, seed=seed) for seed, (name, shape) in enumerate(shapes) if len(shape) > 1}
 
 
 def folded_student() -> torch.nn.Sequential:
     torch.manual_seed(1)
-    return build_student(TINY, classes=2, image_size=16, folded=True)
+    return build_student(TINY, folded=True)
 
 
 def low_bit_file(levels: int = 16) -> bytes:

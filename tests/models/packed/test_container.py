@@ -1,6 +1,7 @@
 """The format byte by byte, and that damaged, foreign and hostile files are refused with one kind of error."""
 
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from models.packed.container import (
 )
 from models.packed.header import default_classes
 from models.students.families import Network
+from models.students.short_form import short_form
 
 TINY = Network("plain", (1, 0))
 PREFIX = bytes.fromhex("89464954") + b"\x01"
@@ -27,8 +29,9 @@ ENTRY_BYTES = b"".join(bytes([1, 2, number, 0]) for number in range(16))
 
 
 def header(**changes) -> Header:
-    fields = {"network": TINY, "image_size": 16, "classes": ("0", "1"), "mean": (1, 2, 3), "std": (4, 5, 6)}
-    return Header(**{**fields, **changes})
+    fields = {"network": TINY, "image_size": 16, "classes": ("0", "1"), "mean": (1, 2, 3), "std": (4, 5, 6)} | changes
+    network, image_size = fields.pop("network"), fields.pop("image_size")
+    return Header(network.architecture(len(fields["classes"]), image_size), **fields)
 
 
 def sealed(body: bytes) -> bytes:
@@ -66,7 +69,8 @@ def test_what_is_written_is_read(changes):
 def test_every_family_is_read():
     for network, tensors in ((Network("grouped", (8, 1, 0, 4)), 24), (Network("studentnet", (2,)), 32)):
         entries = [Entry(0, b"") for _ in range(tensors)]
-        assert read_container(write_container(header(network=network), entries))[0].network == network
+        found, _ = read_container(write_container(header(network=network), entries))
+        assert short_form(found.architecture) == network
 
 
 def test_class_names_take_bytes_only_when_they_are_not_the_default():
@@ -140,7 +144,7 @@ def test_trailing_bytes_are_refused():
         (bytes([1, 1, 0, 16]) + b"\x80" * 8 + b"\x10" + HEADER_BYTES[5:], "number of classes: not a number"),
         (
             bytes([1]) + varint(512) + varint(4096) + varint(1024) + varint(65_535) + bytes(7),
-            "expected at most 8388608",
+            "expected at most 16777216",
         ),
         (bytes([1, 1, 0, 16, 2, 16]) + HEADER_BYTES[6:], "flags 0x10"),
         (bytes([1, 1, 0, 16, 2, 4]) + varint(2**31) + HEADER_BYTES[6:], "class name: 2147483648 bytes expected"),
@@ -185,6 +189,11 @@ def test_hostile_entries_are_refused(entry, message):
 def test_a_header_that_no_file_can_hold_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         header(**changes)
+
+
+def test_class_names_and_the_head_agree():
+    with pytest.raises(ValueError, match="3 class names, the network has 2 classes"):
+        replace(header(), classes=("a", "b", "c"))
 
 
 def test_the_wrong_number_of_tensors_is_not_written():

@@ -17,8 +17,8 @@ from models.packed.header import default_classes
 from models.packed.low_bit_codec import encode_low_bit
 from models.packed.precisions import Codec
 from models.packed.student_file import pack_student, unpack_student
+from models.students.architecture import parameter_shapes
 from models.students.families import Network
-from models.students.layers import parameter_shapes
 from tests.models.packed.made_low_bit import HEADER, folded_student, low_bit_file
 
 FILES = 10_000
@@ -93,9 +93,9 @@ def test_hostile_files_decode_or_are_refused():
 
 @pytest.mark.parametrize("levels", [2, 16, 256])
 def test_a_few_bytes_that_ask_for_the_largest_network(levels):
-    network = Network("plain", (140, 0))  # 8.3 million of at most 8.4 million parameters
-    header = Header(network, 16, default_classes(2), (1, 2, 3), (4, 5, 6))
-    entries = [_all_but_constant(shape, levels) for _, shape in parameter_shapes(network, 2, 16)]
+    network = Network("plain", (140, 0)).architecture(2, 16)  # 8.3 million parameters
+    header = Header(network, default_classes(2), (1, 2, 3), (4, 5, 6))
+    entries = [_all_but_constant(shape, levels) for _, shape in parameter_shapes(network)]
     data = write_container(header, entries)
     tracemalloc.start()
     try:

@@ -15,8 +15,8 @@ from tests.models.packed.made_low_bit import HEADER, folded_student, low_bit_fil
 
 
 def packed(network: Network, precision: str, *, classes: tuple[str, ...], image_size: int) -> bytes:
-    student = build_student(network, classes=len(classes), image_size=image_size)
-    return pack_student(student, Header(network, image_size, classes, (1, 2, 3), (4, 5, 6)), precision)
+    architecture = network.architecture(len(classes), image_size)
+    return pack_student(build_student(architecture), Header(architecture, classes, (1, 2, 3), (4, 5, 6)), precision)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -72,7 +72,7 @@ def test_a_damaged_stream_has_no_ledger():
 
 
 def test_a_payload_of_the_wrong_length_has_no_ledger():
-    header = Header(Network("plain", (1, 0)), 16, default_classes(2), (1, 2, 3), (4, 5, 6))
+    header = Header(Network("plain", (1, 0)).architecture(2, 16), default_classes(2), (1, 2, 3), (4, 5, 6))
     with pytest.raises(PackedFileError, match=r"conv1.weight has 3 bytes, its shape \(1, 3, 3, 3\) needs 54"):
         ledger(write_container(header, [Entry(Codec.FP16, b"abc")] * 16))
 

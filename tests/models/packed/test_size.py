@@ -24,34 +24,36 @@ from models.packed.size import (
 from models.packed.student_file import pack_low_bit, pack_student
 from models.students.build import build_student
 from models.students.families import STUDENTS, Network
+from models.students.short_form import name_of
+from tests.models.packed.made_rows import irregular
+
+OF_ALL_KINDS = [
+    *(STUDENTS[name].architecture(11, 64) for name in ("reference-student", "reference-group-large", "studentnet")),
+    irregular(11, 64),
+]
 
 
-@pytest.mark.parametrize("name", ["reference-student", "reference-group-large", "studentnet"])
-def test_predicted_size_is_the_real_size(name):
-    student = build_student(STUDENTS[name], classes=11, image_size=64)
+@pytest.mark.parametrize("architecture", OF_ALL_KINDS, ids=name_of)
+def test_predicted_size_is_the_real_size(architecture):
+    student, classes = build_student(architecture), default_classes(11)
     for precision in PRECISIONS:
-        header = Header(STUDENTS[name], 64, default_classes(11), (255, 0, 9), (1, 255, 9), inductive=True, final=True)
+        header = Header(architecture, classes, (255, 0, 9), (1, 255, 9), inductive=True, final=True)
         real = len(pack_student(student, header, precision))
-        assert (
-            packed_size_bytes(STUDENTS[name], classes=default_classes(11), image_size=64, precision=precision) == real
-        )
+        assert packed_size_bytes(architecture, classes=classes, precision=precision) == real
 
 
 @pytest.mark.parametrize("name", STUDENTS)
 @pytest.mark.parametrize("classes", [("cat", "dog"), ("å" * 100, "b"), default_classes(300)])
 def test_predicted_size_with_other_classes_and_image_sizes(name, classes):
-    student = build_student(STUDENTS[name], classes=len(classes), image_size=16)
-    real = len(pack_student(student, Header(STUDENTS[name], 16, classes, (1, 1, 1), (1, 1, 1)), "uint8"))
-    assert packed_size_bytes(STUDENTS[name], classes=classes, image_size=16, precision="uint8") == real
+    architecture = STUDENTS[name].architecture(len(classes), 16)
+    header = Header(architecture, classes, (1, 1, 1), (1, 1, 1))
+    real = len(pack_student(build_student(architecture), header, "uint8"))
+    assert packed_size_bytes(architecture, classes=classes, precision="uint8") == real
 
 
 def test_exact_sizes_of_every_precision():
-    sizes = [
-        packed_size_bytes(
-            STUDENTS["reference-student"], classes=default_classes(11), image_size=64, precision=precision
-        )
-        for precision in PRECISIONS
-    ]
+    student, classes = STUDENTS["reference-student"].architecture(11, 64), default_classes(11)
+    sizes = [packed_size_bytes(student, classes=classes, precision=precision) for precision in PRECISIONS]
     assert sizes == [481_204, 240_635, 122_443, 120_713, 120_649]
 
 
@@ -63,22 +65,30 @@ def propose(limit_bytes: int, **kind: object) -> Network:
 
 
 def low_bit_size(network: Network) -> int:
-    return low_bit_size_bytes(network, classes=default_classes(11), image_size=64, bits=BITS)
+    return low_bit_size_bytes(network.architecture(11, 64), classes=default_classes(11), bits=BITS)
 
 
 @pytest.mark.parametrize(
-    "network", [STUDENTS["reference-student"], Network("residual", (20, 2, 80)), Network("dense", (16, 3))]
+    "architecture",
+    [
+        STUDENTS["reference-student"].architecture(11, 64),
+        Network("residual", (20, 2, 80)).architecture(11, 64),
+        Network("dense", (16, 3)).architecture(11, 64),
+        irregular(11, 64),
+    ],
+    ids=name_of,
 )
-def test_the_predicted_low_bit_size_is_that_of_normal_weights(network):
+def test_the_predicted_low_bit_size_is_that_of_normal_weights(architecture):
     torch.manual_seed(0)
-    student = build_student(network, classes=11, image_size=64)
+    student = build_student(architecture)
     for module in student.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.normal_(module.weight)
-    quantised = prepare_lsq(student, BITS.of_layers(network, 11, 64), BITS.initial_clip_std)
-    header = Header(network, 64, default_classes(11), (1, 1, 1), (1, 1, 1))
+    quantised = prepare_lsq(student, BITS.of_layers(architecture), BITS.initial_clip_std)
+    header = Header(architecture, default_classes(11), (1, 1, 1), (1, 1, 1))
     folded, weights = low_bit_weights(quantised)
-    expected = low_bit_size(network) / TRAINED  # that of normal weights, but for what is not coded
+    # that of normal weights, but for what is not coded
+    expected = low_bit_size_bytes(architecture, classes=default_classes(11), bits=BITS) / TRAINED
     assert len(pack_low_bit(folded, header, weights)) == pytest.approx(expected, rel=0.005)
 
 
@@ -127,7 +137,7 @@ def test_a_limit_that_nothing_meets_is_refused_with_the_least_size():
 
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match="unknown precision 'int2'"):
-        packed_size_bytes(Network("plain", (1, 0)), classes=("a", "b"), image_size=16, precision="int2")
+        packed_size_bytes(Network("plain", (1, 0)).architecture(2, 16), classes=("a", "b"), precision="int2")
 
 
 def test_described_students():

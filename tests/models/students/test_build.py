@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from models.students.architecture import parameter_count, parameter_shapes
 from models.students.build import build_student, count_parameters
 from models.students.families import STUDENTS, Network
-from models.students.layers import MAX_PARAMETERS, parameter_count, parameter_shapes
+from models.students.limits import MAX_PARAMETERS
 
 REFERENCE_PARAMETERS = {
     "reference-student": 120_859,
@@ -23,7 +24,7 @@ REFERENCE_PARAMETERS = {
 
 
 def layer_parameters(name: str, *layers: str) -> list[int]:
-    student = build_student(STUDENTS[name], classes=11, image_size=64)
+    student = build_student(STUDENTS[name].architecture(11, 64))
     return [count_parameters(student.get_submodule(layer)) for layer in layers]
 
 
@@ -33,8 +34,8 @@ def test_the_named_networks_are_the_references_ten():
 
 @pytest.mark.parametrize(("name", "expected"), REFERENCE_PARAMETERS.items())
 def test_parameter_count(name, expected):
-    assert count_parameters(build_student(STUDENTS[name], classes=11, image_size=64)) == expected
-    assert parameter_count(STUDENTS[name], 11, 64) == expected
+    assert count_parameters(build_student(STUDENTS[name].architecture(11, 64))) == expected
+    assert parameter_count(STUDENTS[name].architecture(11, 64)) == expected
 
 
 def test_layers_of_the_final_student():
@@ -74,22 +75,20 @@ def test_layers_of_the_course_network():
     ],
 )
 def test_layers_that_are_followed_by_a_pool(name, pooled):
-    children = build_student(STUDENTS[name], classes=11, image_size=64).named_children()
+    children = build_student(STUDENTS[name].architecture(11, 64)).named_children()
     assert [key.removesuffix("_pool") for key, child in children if isinstance(child, nn.MaxPool2d)] == pooled
 
 
 def test_activations_are_the_networks_own():
     reference, course = (
-        build_student(STUDENTS[name], classes=11, image_size=64) for name in ("reference-student", "studentnet")
+        build_student(STUDENTS[name].architecture(11, 64)) for name in ("reference-student", "studentnet")
     )
     assert [type(child) for child in reference if type(child) in (nn.ReLU, nn.ReLU6)] == [nn.ReLU] * 7
     assert [type(child) for child in course if type(child) in (nn.ReLU, nn.ReLU6)] == [nn.ReLU6] * 8
 
 
 def test_order_of_layers_around_a_pool():
-    names = [
-        name for name, _ in build_student(STUDENTS["reference-depthwise"], classes=11, image_size=64).named_children()
-    ]
+    names = [name for name, _ in build_student(STUDENTS["reference-depthwise"].architecture(11, 64)).named_children()]
     start = names.index("group2")
     assert names[start : start + 6] == ["group2", "group2_norm", "group2_act", "point2", "point2_pool", "group3"]
     assert names[-6:] == ["channel_dropout", "flatten", "hidden", "hidden_act", "dropout", "classifier"]
@@ -98,16 +97,16 @@ def test_order_of_layers_around_a_pool():
 @pytest.mark.parametrize("name", STUDENTS)
 @pytest.mark.parametrize("image_size", [16, 48])
 def test_logits_have_one_column_per_class(name, image_size):
-    student = build_student(STUDENTS[name], classes=7, image_size=image_size).eval()
+    student = build_student(STUDENTS[name].architecture(7, image_size)).eval()
     with torch.no_grad():
         assert student(torch.zeros(2, 3, image_size, image_size)).shape == (2, 7)
 
 
 @pytest.mark.parametrize("name", STUDENTS)
 def test_folded_network_has_the_predicted_parameters_and_no_batchnorm(name):
-    folded = build_student(STUDENTS[name], classes=5, image_size=32, folded=True)
+    folded = build_student(STUDENTS[name].architecture(5, 32), folded=True)
     found = [(key, tuple(parameter.shape)) for key, parameter in folded.named_parameters()]
-    assert found == parameter_shapes(STUDENTS[name], 5, 32)
+    assert found == parameter_shapes(STUDENTS[name].architecture(5, 32))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
 
 
@@ -117,14 +116,14 @@ def test_folded_network_has_the_predicted_parameters_and_no_batchnorm(name):
 )
 def test_impossible_image_sizes_are_refused(image_size, message):
     with pytest.raises(ValueError, match=message):
-        build_student(STUDENTS["reference-student"], classes=11, image_size=image_size)
+        build_student(STUDENTS["reference-student"].architecture(11, image_size))
 
 
 def test_groups_must_divide_the_channels():
     with pytest.raises(ValueError, match="channels_per_group 3, expected a divisor of 32 channels"):
-        build_student(Network("grouped", (64, 1, 3, 0)), classes=11, image_size=64)
+        build_student(Network("grouped", (64, 1, 3, 0)).architecture(11, 64))
 
 
 def test_a_huge_network_is_refused_by_arithmetic():
     with pytest.raises(ValueError, match=f"expected at most {MAX_PARAMETERS}"):
-        build_student(Network("plain", (512, 4096)), classes=65_535, image_size=1024)
+        build_student(Network("plain", (512, 4096)).architecture(65_535, 1024))

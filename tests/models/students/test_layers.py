@@ -3,10 +3,9 @@
 import pytest
 
 from models.students.families import STUDENTS
-from models.students.layers import parameter_shapes
 
 
 @pytest.mark.parametrize("classes", [0, 1, 65_536])
 def test_impossible_class_counts_are_refused(classes):
     with pytest.raises(ValueError, match=f"number of classes {classes}, expected 2 to 65535"):
-        parameter_shapes(STUDENTS["reference-student"], classes, 64)
+        STUDENTS["reference-student"].architecture(classes, 64)

@@ -46,7 +46,7 @@ def test_soft_labels_of_teachers_trained_on_validation_are_refused(smoke_run, ru
 
 
 def test_verify_refuses_a_file_without_its_weights(run_cli, tmp_path):
-    header = Header(STUDENTS["reference-student"], 64, default_classes(11), (1, 1, 1), (1, 1, 1))
+    header = Header(STUDENTS["reference-student"].architecture(11, 64), default_classes(11), (1, 1, 1), (1, 1, 1))
     empty = write_container(header, [Entry(Codec.FP16, b"")] * 16)
     (tmp_path / "empty.bin").write_bytes(empty)
     code, _, err = run_cli(["verify", tmp_path / "empty.bin"], tmp_path)

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
+from models.students.architecture import parameter_count
 from models.students.families import STUDENTS
-from models.students.layers import parameter_count
 from pipeline.data.soft_labels import load_soft_labels
 from pipeline.runtime.load_settings import load_settings
 from tests.conftest import CPU, write_contest
@@ -51,7 +51,7 @@ def test_from_the_ensemble_to_the_csv_in_fp16(reference):
     folder, out = reference()
     manifest = json.loads((folder / "manifest.json").read_text())
     assert [row["network"] for row in manifest["teacher"]["members"]] == 2 * ["reference-cnn"]
-    assert manifest["parameters"] == parameter_count(STUDENTS["reference-student"], 11, 64) == 120_859
+    assert manifest["parameters"] == parameter_count(STUDENTS["reference-student"].architecture(11, 64)) == 120_859
     assert (manifest["precision"], manifest["packed_bytes"], manifest["fits"]) == ("fp16", 240_635, True)
     assert (folder / "student.bin").stat().st_size == 240_635
     assert "fits: 240635 of 300000 bytes" in out.splitlines()

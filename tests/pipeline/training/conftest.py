@@ -103,7 +103,7 @@ def student() -> Callable[..., nn.Module]:
 
     def build(network: Network = STUDENT, seed: int = 1) -> nn.Module:
         torch.manual_seed(seed)
-        return build_student(network, classes=CLASSES, image_size=SIZE)
+        return build_student(network.architecture(CLASSES, SIZE))
 
     return build
 

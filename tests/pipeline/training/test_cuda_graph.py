@@ -33,7 +33,7 @@ def faithful(work: Work) -> Work:
 
 def new_step(optimizer: str = "adamw", device: Device = CPU, ema_decay: float = 0.9) -> TrainStep:
     torch.manual_seed(0)
-    network = nn.Sequential(build_student(Network("plain", (2, 0)), classes=3, image_size=16), nn.Dropout(0.2))
+    network = nn.Sequential(build_student(Network("plain", (2, 0)).architecture(3, 16)), nn.Dropout(0.2))
     settings = TrainingSettings(optimizer=optimizer, ema_decay=ema_decay)  # pyright: ignore[reportArgumentType]
     return TrainStep(network.train(), member_loss, settings, device)
 

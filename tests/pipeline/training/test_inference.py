@@ -90,9 +90,11 @@ def test_a_half_precision_network_predicts_in_float32():
 def test_the_packed_file_predicts_as_its_decoded_network(tta_flip: bool):
     torch.manual_seed(0)
     network = Network("plain", (2, 0))
-    student = build_student(network, classes=3, image_size=16).train()
+    student = build_student(network.architecture(3, 16)).train()
     images_NHWC = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
-    header = Header(network, 16, default_classes(3), mean=(140, 114, 87), std=(69, 70, 71), tta_flip=tta_flip)
+    header = Header(
+        network.architecture(3, 16), default_classes(3), mean=(140, 114, 87), std=(69, 70, 71), tta_flip=tta_flip
+    )
     for _ in range(5):
         student(torch.randn(8, 3, 16, 16))
     packed = unpack_student(pack_student(student, header, "uint8"))

@@ -3,21 +3,22 @@
 import pytest
 
 from models.students.families import STUDENTS, Network
+from models.students.short_form import name_of
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import load_settings
-from pipeline.stages.student.network import bit_plan, choose_network, expected_bytes
+from pipeline.stages.student.network import bit_plan, choose_architecture, expected_bytes, fits_budget
 
 CLASSES = tuple(str(number) for number in range(11))
 
 
 def choose(name: str, budget_bytes: int = 100_000, *changes: str):
-    return choose_network(load_settings("cpu", [f"distill.network={name}", *changes]), CLASSES, budget_bytes)
+    return choose_architecture(load_settings("cpu", [f"distill.network={name}", *changes]), CLASSES, budget_bytes)
 
 
 def test_names_and_integers():
-    assert choose("reference-student").network == STUDENTS["reference-student"]
-    assert choose("residual-20-2-80").network == Network("residual", (20, 2, 80))
-    assert choose("plain-16-0").network == STUDENTS["reference-student"]
+    student = STUDENTS["reference-student"].architecture(11, 64)
+    assert choose("reference-student") == choose("plain-16-0") == student
+    assert choose("residual-20-2-80") == Network("residual", (20, 2, 80)).architecture(11, 64)
 
 
 @pytest.mark.parametrize("kind", ["", "-dense-3", "-shuffled-2"])
@@ -25,8 +26,8 @@ def test_names_and_integers():
 def test_auto_names_the_network_sized_for_the_budget(kind, budget_bytes):
     chosen = choose(f"auto{kind}", budget_bytes)
     settings = load_settings("cpu", [f"distill.network=auto{kind}"])
-    assert choose(chosen.name).network == chosen.network
-    assert expected_bytes(settings, chosen, "low-bit") <= budget_bytes
+    assert choose(name_of(chosen)) == chosen
+    assert expected_bytes(settings, chosen, CLASSES, "low-bit") <= budget_bytes
 
 
 @pytest.mark.parametrize(
@@ -75,5 +76,5 @@ def test_bits_of_single_layers():
 
 
 def test_only_a_network_sized_for_the_budget_fills_it():
-    assert choose("auto").fits_budget
-    assert not choose("reference-student").fits_budget
+    assert fits_budget(load_settings("cpu", ["distill.network=auto"]))
+    assert not fits_budget(load_settings("cpu", ["distill.network=reference-student"]))

@@ -32,7 +32,7 @@ def images(smoke_run, split: str) -> Tensor:
 
 def float_student(smoke_run) -> nn.Module:
     header = packed(smoke_run, "fp32").header
-    return build_student(header.network, classes=len(header.classes), image_size=header.image_size)
+    return build_student(header.architecture)
 
 
 def test_files_have_batchnorm_recalibrated_on_clean_training_images(smoke_run):
@@ -51,7 +51,7 @@ def test_the_low_bit_file_predicts_as_the_rounded_network(smoke_run, split):
     record = json.loads(smoke_run.run.pack_record.read_text())
     assert next(row["step_scale"] for row in record["measured"] if row["precision"] == "low-bit") == 1.0
     found = packed(smoke_run, "low-bit")
-    plan = Bits("4", "8", {}, 3.0).of_layers(found.header.network, len(found.header.classes), found.header.image_size)
+    plan = Bits("4", "8", {}, 3.0).of_layers(found.header.architecture)
     network = prepare_lsq(float_student(smoke_run), plan, 3.0)
     network.load_state_dict(load_tensors(smoke_run.run.quantised_student)[0])
     recalibrate_batchnorm(network, [images(smoke_run, "training")])

@@ -19,10 +19,9 @@ CLASSES = ("0", "1", "2")
 
 
 def packed_file(path: Path, network: Network = STUDENTS["reference-student"], **facts: object) -> Path:
-    header = {"image_size": 16, "classes": CLASSES, "mean": (1, 2, 3), "std": (4, 5, 6)} | facts
-    header = Header(network=network, **header)  # pyright: ignore
-    student = build_student(network, classes=len(header.classes), image_size=header.image_size)
-    path.write_bytes(pack_student(student, header, "fp16"))
+    fields = {"image_size": 16, "classes": CLASSES, "mean": (1, 2, 3), "std": (4, 5, 6)} | facts
+    architecture = network.architecture(len(fields["classes"]), fields.pop("image_size"))
+    path.write_bytes(pack_student(build_student(architecture), Header(architecture, **fields), "fp16"))
     return path
 
 
