@@ -7,23 +7,34 @@ import time
 import tracemalloc
 import zlib
 from collections import Counter
+from math import prod
 
 import numpy as np
 import pytest
+import torch
 
+from models.compress.bit_plan import Bits
 from models.compress.low_bit import LowBit
-from models.packed.container import MAGIC, Entry, Header, PackedFileError, write_container
+from models.compress.lsq import low_bit_weights, prepare_lsq
+from models.packed.container import MAGIC, Entry, Header, PackedFileError, read_container, write_container
 from models.packed.header import default_classes
 from models.packed.low_bit_codec import encode_low_bit
-from models.packed.precisions import Codec
-from models.packed.student_file import pack_student, unpack_student
-from models.students.architecture import parameter_shapes
+from models.packed.precisions import Codec, encoded_bytes
+from models.packed.student_file import PackedStudent, pack_low_bit, pack_student, unpack_student
+from models.students.architecture import Architecture, parameter_shapes
+from models.students.build import build_student
 from models.students.families import Network
+from models.students.limits import MAX_PARAMETERS
+from models.teachers.reference_cnn import reference_architecture
 from tests.models.packed.made_low_bit import HEADER, folded_student, low_bit_file
+from tests.models.packed.made_rows import irregular
 
 FILES = 10_000
 LIMIT_BYTES = 64 * 2**20
+BYTES_PER_PARAMETER = 8
 HEADER_END = 17  # magic, version and header of the small network
+ROWS = Header(irregular(), ("bread", "rice", "soup"), (1, 2, 3), (4, 5, 6))
+ROWS_HEADER_END = 5 + 3 + 50 + 1 + 6 + 5 + 5 + 6  # magic and version, 0 and sizes, rows, flags, names, mean and std
 
 
 def sealed(body: bytes) -> bytes:
@@ -31,10 +42,10 @@ def sealed(body: bytes) -> bytes:
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
-def mutated(body: bytes, chance: random.Random) -> bytes:
+def mutated(body: bytes, header_end: int, chance: random.Random) -> bytes:
     """One to three bytes changed, removed or put in, or the end cut off; in one file of four in the header."""
     changed = bytearray(body)
-    start, end = (0, HEADER_END) if chance.random() < 0.25 else (HEADER_END, len(body) - 3)
+    start, end = (0, header_end) if chance.random() < 0.25 else (header_end, len(body) - 3)
     for _ in range(chance.randint(1, 3)):
         position = min(chance.randrange(start, end), len(changed) - 1)
         match chance.choices(("change", "flip", "insert", "delete", "cut"), (6, 6, 2, 2, 1))[0]:
@@ -52,17 +63,19 @@ def mutated(body: bytes, chance: random.Random) -> bytes:
 
 
 def random_file(chance: random.Random) -> bytes:
-    start = chance.choice((b"", MAGIC, MAGIC + b"\x01", MAGIC + b"\x01\x01\x01\x00\x10\x02\x00"))
+    rows = MAGIC + b"\x01\x00\x10\x02"
+    start = chance.choice((b"", MAGIC, MAGIC + b"\x01", MAGIC + b"\x01\x01\x01\x00\x10\x02\x00", rows))
     return start + chance.randbytes(chance.randrange(600))
 
 
 def hostile_files():
     chance = random.Random(7)
-    student = folded_student()
-    valid = [low_bit_file(levels)[:-4] for levels in (3, 16, 256)]
-    valid += [pack_student(student, HEADER, precision)[:-4] for precision in ("fp16", "uint8")]
+    valid = [(low_bit_file(levels)[:-4], HEADER_END) for levels in (3, 16, 256)]
+    precisions = ("fp16", "uint8")
+    valid += [(pack_student(folded_student(), HEADER, precision)[:-4], HEADER_END) for precision in precisions]
+    valid += [(rows_file(precision)[:-4], ROWS_HEADER_END) for precision in ("fp16", "uint8", "low-bit")]
     for number in range(FILES):
-        body = random_file(chance) if number % 5 == 0 else mutated(chance.choice(valid), chance)
+        body = random_file(chance) if number % 5 == 0 else mutated(*chance.choice(valid), chance)
         yield sealed(body) if chance.random() < 0.5 else body + chance.randbytes(4)
 
 
@@ -81,31 +94,89 @@ def test_hostile_files_decode_or_are_refused():
             messages.add(str(error))
             outcomes["refused"] += 1
         else:
+            assert write_container(packed.header, read_container(data)[1]) == data  # one spelling
             assert all(parameter.isfinite().all() for parameter in packed.module.parameters())
-            outcomes[packed.precision] += 1
+            outcomes[packed.precision + (", rows" if is_of_rows(data) else "")] += 1
         slowest = max(slowest, time.process_time() - started)
     assert outcomes.total() == FILES
-    assert min(outcomes["refused"], outcomes["low-bit"], outcomes["fp16"], outcomes["uint8"]) >= 50
+    assert set(outcomes) >= {"refused", *(name + of for name in ("low-bit", "fp16", "uint8") for of in ("", ", rows"))}
+    assert min(count for outcome, count in outcomes.items() if "+" not in outcome) >= 25
     assert not any("\n" in message for message in messages)
+    assert sum(message.startswith("header: ") for message in messages) >= 100  # of rows above all
     assert slowest <= 5
     assert peak_bytes() - before_bytes <= LIMIT_BYTES
 
 
+LARGEST = (
+    pytest.param(Network("plain", (199, 0)).architecture(2, 16), id="family"),
+    pytest.param(reference_architecture(11, 64, 88), id="rows"),
+)
+
+
+@pytest.mark.parametrize("architecture", LARGEST)
 @pytest.mark.parametrize("levels", [2, 16, 256])
-def test_a_few_bytes_that_ask_for_the_largest_network(levels):
-    network = Network("plain", (140, 0)).architecture(2, 16)  # 8.3 million parameters
-    header = Header(network, default_classes(2), (1, 2, 3), (4, 5, 6))
-    entries = [_all_but_constant(shape, levels) for _, shape in parameter_shapes(network)]
-    data = write_container(header, entries)
+def test_a_few_bytes_that_ask_for_the_largest_network(architecture, levels):
+    parameters = sum(prod(shape) for _, shape in parameter_shapes(architecture))
+    assert 0.9 * MAX_PARAMETERS < parameters <= MAX_PARAMETERS
+    entries = [_all_but_constant(shape, levels) for _, shape in parameter_shapes(architecture)]
+    data = write_container(_header(architecture), entries)
+    packed, allocated_bytes = decoded(data)
+    assert len(data) < 230_000
+    assert sum(parameter.numel() for parameter in packed.module.parameters()) == parameters
+    assert allocated_bytes <= LIMIT_BYTES + BYTES_PER_PARAMETER * parameters
+
+
+@pytest.mark.parametrize("codec", [Codec.FP32, Codec.UINT8_CHANNEL])
+def test_the_reference_cnn_decodes_within_the_same_memory(codec):
+    architecture = reference_architecture(11, 64)
+    shapes = [shape for _, shape in parameter_shapes(architecture)]
+    entries = [Entry(codec, bytes(encoded_bytes(shape, codec))) for shape in shapes]
+    data = write_container(_header(architecture), entries)
+    del entries
+    _, allocated_bytes = decoded(data)
+    assert allocated_bytes <= LIMIT_BYTES + BYTES_PER_PARAMETER * sum(map(prod, shapes))
+
+
+@pytest.mark.parametrize("missing", [0, -1])
+def test_nothing_is_allocated_where_any_payload_is_too_short_for_its_shape(missing):
+    architecture = reference_architecture(11, 64)
+    entries = [_all_but_constant(shape, 2) for _, shape in parameter_shapes(architecture)]
+    entries[missing] = Entry(Codec.FP16, b"\0\0")
+    data = write_container(_header(architecture), entries)
     tracemalloc.start()
     try:
-        packed = unpack_student(data)
-        allocated_bytes = tracemalloc.get_traced_memory()[1]
+        with pytest.raises(PackedFileError, match=r"has 2 bytes, its shape \(.*\) needs \d+"):
+            unpack_student(data)
+        assert tracemalloc.get_traced_memory()[1] <= 2 * len(data) + 200_000
     finally:
         tracemalloc.stop()
-    assert len(data) < 120_000
-    assert sum(parameter.numel() for parameter in packed.module.parameters()) > 8_000_000
-    assert allocated_bytes <= LIMIT_BYTES
+
+
+def decoded(data: bytes) -> tuple[PackedStudent, int]:
+    """The student, and the most memory that was held meanwhile, in bytes."""
+    tracemalloc.start()
+    try:
+        return unpack_student(data), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def is_of_rows(data: bytes) -> bool:
+    return data[5] == 0
+
+
+def rows_file(precision: str) -> bytes:
+    torch.manual_seed(2)
+    student = build_student(ROWS.architecture)
+    if precision != "low-bit":
+        return pack_student(student, ROWS, precision)
+    levels = Bits("4", "4", {}, 3.0).of_layers(ROWS.architecture)
+    folded, weights = low_bit_weights(prepare_lsq(student, levels, 3.0))
+    return pack_low_bit(folded, ROWS, weights)
+
+
+def _header(architecture: Architecture) -> Header:
+    return Header(architecture, default_classes(architecture.classes), (1, 2, 3), (4, 5, 6))
 
 
 def _all_but_constant(shape: tuple[int, ...], levels: int) -> Entry:
