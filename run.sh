@@ -285,7 +285,8 @@ if [[ ${1-} == test ]]; then
   check "ruff check" ruff check
   check "ruff format --check" ruff format --check
   check "basedpyright" basedpyright --pythonpath "$python"
-  check "pytest" pytest --rootdir "$here" "$@"
+  # two at a time, as many as CI has cores; worksteal evens out what some tests take
+  check "pytest" pytest --rootdir "$here" -n 2 --dist worksteal "$@"
   exit "$first_failure"
 fi
 exec "$python" -P -m pipeline "$@"

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import json
 import sys
+import textwrap
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from pipeline.options import (
 )
 from pipeline.runtime.console import say, table
 from pipeline.runtime.errors import RequestError
-from pipeline.runtime.exit_codes import end_on_signals, exit_code_of
+from pipeline.runtime.exit_codes import EXIT_CODES, end_on_signals, exit_code_of
 from pipeline.runtime.folder import RunFolder, check_name
 from pipeline.runtime.load_settings import load_settings, nearest
 from pipeline.runtime.request import Job, load_request
@@ -69,11 +70,13 @@ def main(argv: Sequence[str], root: Path = ROOT) -> int:
 def _carry_out(argv: list[str], root: Path) -> int:
     name = argv.pop(0) if argv and not argv[0].startswith("-") else RUN
     if name == "help":
-        name, argv = (argv[0] if argv else RUN), ["--help"]
+        asked = argv[0] if argv and argv[0] not in ("help", "--help", "-h") else RUN
+        name, argv = asked, ["--help"]
     if name == OF_RUN_SH:
         raise RequestError("run.sh itself does this: ./run.sh test [--long] [arguments of pytest]")
     if name not in COMMANDS:
-        near = nearest(name, [*COMMANDS, "help", OF_RUN_SH])
+        is_data = f" (did you mean --data {name}?)" if Path(name).exists() else ""
+        near = is_data or nearest(name, [*COMMANDS, "help", OF_RUN_SH])
         raise RequestError(f"unknown command {name!r}{near}; ./run.sh help lists them all")
     parser = _parser(name, COMMANDS[name])
     _refuse_unknown_options(parser, argv)
@@ -85,7 +88,9 @@ def _refuse_unknown_options(parser: ArgumentParser, argv: list[str]) -> None:
     known = option_names(parser)
     unknown = [word for word in argv if word.startswith("--") and word.partition("=")[0] not in known]
     if unknown:
-        near = nearest(unknown[0].partition("=")[0], known)
+        word = unknown[0].partition("=")[0]
+        is_command = f" (a command: ./run.sh {word[2:]})" if word[2:] in COMMANDS else ""
+        near = is_command or nearest(word, known)
         parser.error(f"unrecognized arguments: {' '.join(argv[argv.index(unknown[0]) :])}{near}")
 
 
@@ -93,6 +98,7 @@ def _parser(name: str, command: Command) -> ArgumentParser:
     whole = name == RUN
     parser = _Parser(
         prog="./run.sh" if whole else f"./run.sh {name}",
+        usage="./run.sh [options of a run], or ./run.sh COMMAND [its options]" if whole else None,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=DESCRIPTION if whole else command.summary,
@@ -106,7 +112,8 @@ def _command_list() -> str:
     names = [*(name for name in COMMANDS if name != RUN), OF_RUN_SH]
     width = max(map(len, names))
     summaries = {name: command.summary for name, command in COMMANDS.items()} | {OF_RUN_SH: "Run all tests."}
-    return "\n".join(["commands, each with --help:", *(f"  {name:{width}}  {summaries[name]}" for name in names)])
+    commands = [f"  {name:{width}}  {summaries[name]}" for name in names]
+    return "\n".join(["commands, each with --help:", *commands, "", "exit codes:", *textwrap.wrap(EXIT_CODES, 100)])
 
 
 def _run(given: Namespace, root: Path) -> int:
@@ -164,6 +171,7 @@ def _predict(given: Namespace, _: Path) -> int:
 
 def _models(given: Namespace, _: Path) -> int:
     from models.packed.size import describe_students
+    from models.students.families import families_help
 
     students = describe_students()
     if given.json:
@@ -172,7 +180,7 @@ def _models(given: Namespace, _: Path) -> int:
     header = ("network", "parameters", *students[0]["bytes"])
     numbers = [(row["parameters"], *row["bytes"].values()) for row in students]
     rows = [(row["name"], *map("{:,}".format, figures)) for row, figures in zip(students, numbers, strict=True)]
-    say("\n".join(table(header, rows)))
+    say("\n".join([*table(header, rows), "", *families_help()]))
     return 0
 
 

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import preset_names
 from pipeline.runtime.settings import BUDGET_BYTES
 from pipeline.stages.request import RunArguments, budget
@@ -10,7 +11,13 @@ from pipeline.studies import NAMES
 
 
 def _data_option(parser: ArgumentParser, *, required: bool, meaning: str) -> None:
-    parser.add_argument("--data", metavar="DIR_OR_ZIP", type=Path, required=required, help=meaning)
+    parser.add_argument("--data", metavar="DIR_OR_ZIP", type=_data_path, required=required, help=meaning)
+
+
+def _data_path(text: str) -> Path:
+    if not text:
+        raise RequestError("--data is empty; expected a contest's folder or zip")
+    return Path(text)
 
 
 def _preset_options(parser: ArgumentParser, default_preset: str) -> None:
@@ -32,8 +39,12 @@ def _student_options(parser: ArgumentParser) -> None:
 
 def run_options(parser: ArgumentParser) -> None:
     """Options of a run."""
-    _data_option(parser, required=False, meaning="the contest; default: data/ or data.zip beside run.sh, else digits")
-    _preset_options(parser, "demo for the digits, gpu where a CUDA kernel runs, else cpu")
+    _data_option(
+        parser,
+        required=False,
+        meaning="the contest; default: data/ or data.zip beside run.sh, else scikit-learn digits",
+    )
+    _preset_options(parser, "that of an existing run; else demo for the digits, gpu with a CUDA GPU, cpu without")
     parser.add_argument("--name", metavar="NAME", help="name of the run's folders; default: the contest's name")
     _budget_option(parser)
     _student_options(parser)
@@ -115,7 +126,7 @@ def study_options(parser: ArgumentParser) -> None:
 
 def stage_options(parser: ArgumentParser, *, of_members: bool) -> None:
     """Options of a single stage; a stage of members can do one of them."""
-    parser.add_argument("--name", metavar="NAME", required=True, help="a run that was started before")
+    parser.add_argument("--name", metavar="NAME", required=True, help="the name of a run that was started before")
     if of_members:
         parser.add_argument("--member", metavar="I", type=int, help="do this member alone, counted from 0")
 

@@ -282,7 +282,7 @@ def test_test_command_runs_every_check_and_fails_with_the_first(house: House) ->
     log = house.log_file.read_text()
     assert f"-r {house.root}/requirements.txt -r {house.root}/requirements-test.txt" in log
     assert f"basedpyright --pythonpath {house.root}/.venv/bin/python" in log
-    assert f"pytest --rootdir {house.root} -k a b" in log
+    assert f"pytest --rootdir {house.root} -n 2 --dist worksteal -k a b" in log
     house.new_log()
 
     code, out, err = house.run("test", RUFF_EXIT="9", PYRIGHT_EXIT="1")

@@ -131,3 +131,12 @@ def network_named(name: str) -> Network:
     if family not in FAMILIES or not all(re.fullmatch(r"0|[1-9]\d{0,8}", text, re.ASCII) for text in integers):
         raise ValueError(f"unknown network {name!r}")
     return Network(family, tuple(map(int, integers)))
+
+
+def families_help() -> list[str]:
+    """A line per family with the form of its names, such as residual-WIDTH-DEPTH-TOP, and what its integers may be."""
+    lines = ["families, for distill.network, such as residual-20-2-80; auto or auto-dense-5 is sized for the budget:"]
+    for name, family in FAMILIES.items():
+        form = "-".join((name, *(limits.name.upper() for limits in family.integers)))
+        lines.append(f"  {form} ({', '.join(f'{limits.lowest} to {limits.highest}' for limits in family.integers)})")
+    return lines

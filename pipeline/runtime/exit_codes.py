@@ -1,8 +1,4 @@
-"""From an exception to an exit code and one line for the user.
-
-0 done · 1 the answer is no · 2 the request is wrong · 3 the machine failed, the same command resumes · 70 a bug ·
-129, 130 and 143 interrupted (hangup, Ctrl-C, terminated) · 141 the reader of the output went away.
-"""
+"""How the program ends: from an exception to an exit code and one line for the user."""
 
 import contextlib
 import errno
@@ -17,6 +13,11 @@ from typing import NoReturn
 from pipeline.runtime.console import complain
 from pipeline.runtime.errors import MachineError, RequestError
 
+EXIT_CODES = (
+    "0 done, 1 the answer is no (over the size limit), 2 the request is wrong, 3 the machine failed and the same "
+    "command resumes, 70 a bug, 129, 130 and 143 interrupted (hangup, Ctrl-C, terminated), 141 the reader of the "
+    "output went away"
+)
 MACHINE_ERRNOS = {
     errno.ENOSPC,
     errno.EDQUOT,

@@ -162,9 +162,9 @@ def disk_bytes(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() or path.is_symlink())
 
 
-def gigabytes(size_bytes: int) -> str:
-    """A size in decimal gigabytes, as text."""
-    return f"{size_bytes / 1e9:.2f} GB"
+def readable_size(size_bytes: int) -> str:
+    """A size in decimal gigabytes or megabytes, as text."""
+    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
 
 
 def check_name(name: str) -> str:

@@ -14,6 +14,7 @@ from pipeline.runtime.errors import RequestError
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.training_settings import MemberSettings, Section
 
+CLOSE = 0.6  # similarity of a name that is suggested, 1 is equal (difflib)
 PRESETS = Path(__file__).parent.parent / "presets"
 
 
@@ -66,6 +67,8 @@ def _preset_path(preset: str) -> Path:
     with contextlib.suppress(OSError):  # a name too long for any file
         if path.suffix == ".toml" and path.is_file():
             return path
+    if path.suffix == ".toml":
+        raise RequestError(f"preset {preset}: no such file")
     raise RequestError(
         f"unknown preset {preset!r}{nearest(preset, preset_names())}; "
         f"expected one of {', '.join(preset_names())}, or a .toml file"
@@ -147,11 +150,17 @@ def setting_names(section: type[Section] = Settings, prefix: str = "") -> list[s
 
 
 def nearest(word: str, names: list[str]) -> str:
-    """` (did you mean ...?)` with the closest name, or nothing. For a word without a dot, sections count too."""
+    """` (did you mean ...?)` with the closest name, or nothing.
+
+    A word of a section that exists, such as distill.epoch, is compared with the names of that section, then with the
+    last parts of all names. For a word without a dot, sections count too.
+    """
+    section, _, last = word.rpartition(".")
+    tails = {name.rpartition(".")[2]: name for name in names}
+    inside = {name.rpartition(".")[2]: name for name in names if section and name.startswith(f"{section}.")}
     if "." not in word:
         names = names + sorted({name.split(".")[0] for name in names if "." in name})
-    last = word.rsplit(".", 1)[-1]
-    tails = {name.rsplit(".", 1)[-1]: name for name in names}
-    close = difflib.get_close_matches(word, names, 1, 0.6)
-    close = close or [tails[tail] for tail in difflib.get_close_matches(last, tails, 1, 0.6)]
+    close = [inside[tail] for tail in difflib.get_close_matches(last, inside, 1, CLOSE)]
+    close = close or ([] if inside else difflib.get_close_matches(word, names, 1, CLOSE))
+    close = close or [tails[tail] for tail in difflib.get_close_matches(last, tails, 1, CLOSE)]
     return f" (did you mean {close[0]}?)" if close else ""

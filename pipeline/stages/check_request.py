@@ -1,11 +1,12 @@
 """What can be known to be wrong before anything is trained: the contest, the members, the budget, the warm start."""
 
+import json
 from pathlib import Path
 
 from models.packed.rate_control import COARSEST
 from models.students.short_form import name_of
 from models.teachers.build import UnknownNetworkError, check_teacher
-from pipeline.contest.contest import read_contest
+from pipeline.contest.contest import Contest, read_contest
 from pipeline.contest.source import open_source
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
@@ -17,7 +18,9 @@ from pipeline.stages.teacher.given_soft_labels import load_given_soft_labels
 def check_request(job: Job) -> None:
     """Refuse before any training what cannot end well: an unknown network, a budget that no file can meet."""
     check_members(job)
-    check_budget(job, read_classes(job))
+    contest = contest_of(job)
+    _refuse_another_submission(job, contest.name)
+    check_budget(job, contest.classes)
 
 
 def check_members(job: Job) -> None:
@@ -32,6 +35,8 @@ def check_members(job: Job) -> None:
                 'export.weights: numbers are of members; of several --soft-labels expected "fitted" or none'
             )
         return  # which images they were made for, export will see
+    if not job.settings.teach.members:
+        raise RequestError(f"preset {job.request.preset}: teach.members is empty, expected at least one row")
     for row in job.settings.teach.members:
         try:
             check_teacher(
@@ -47,11 +52,24 @@ def check_members(job: Job) -> None:
             raise RequestError(f"teach.members: weights: no such file {row.weights}")
 
 
-def read_classes(job: Job) -> tuple[str, ...]:
-    """The contest's classes, and with them everything that is wrong with it."""
+def contest_of(job: Job) -> Contest:
+    """The contest as it is; reading it refuses everything that is wrong with it. Raises RequestError."""
     data = job.settings.data
     source = open_source(Path(job.request.data))
-    return read_contest(source, validation_fraction=data.validation_fraction, seed=data.seed).classes
+    return read_contest(source, validation_fraction=data.validation_fraction, seed=data.seed)
+
+
+def _refuse_another_submission(job: Job, contest: str) -> None:
+    """A run that is new here writes over no submission of another contest. Raises RequestError."""
+    if job.run.request.exists():
+        return
+    try:
+        delivered = json.loads((job.run.submission / "manifest.json").read_text())["contest"]
+    except (OSError, ValueError, KeyError, TypeError):  # nothing was delivered, or what lies there is no submission
+        return
+    if delivered != contest:
+        other = f"{job.run.submission} is of another contest ({delivered})"
+        raise RequestError(f"--name {job.run.name}: {other}; give this run another name")
 
 
 def check_budget(job: Job, classes: tuple[str, ...]) -> None:

@@ -141,5 +141,6 @@ def _refuse_another_contest(run: RunFolder, recorded: Path, data: Path) -> None:
 def _existing(files: tuple[Path, ...]) -> tuple[str, ...]:
     for file in files:
         if not file.is_file():
-            raise RequestError(f"--soft-labels {file}: no such file")
+            what = "is a folder, expected a file of soft labels" if file.is_dir() else "no such file"
+            raise RequestError(f"--soft-labels {file}: {what}")
     return tuple(str(file.resolve()) for file in files)

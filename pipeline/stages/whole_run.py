@@ -6,7 +6,9 @@ from pipeline.contest.digits import write_digits
 from pipeline.runtime.atomic import atomic_folder
 from pipeline.runtime.console import say
 from pipeline.runtime.device import pick_device
-from pipeline.runtime.request import Job, save_request
+from pipeline.runtime.errors import RequestError
+from pipeline.runtime.request import Job, load_request, save_request
+from pipeline.runtime.steps import output_digest
 from pipeline.stages.check_request import check_request
 from pipeline.stages.delivery.deliver import deliver
 from pipeline.stages.request import embedded_contest, is_embedded
@@ -23,6 +25,7 @@ def run_all(job: Job) -> int:
     _write_digits(job)
     check_request(job)
     with job.run.locked("run", f"run {job.run.name} is going on in another process; give this one another --name"):
+        _say_changes(job)
         save_request(job.run, request)
         say(f"run {request.name}: {request.data}, preset {request.preset}, {request.protocol}, on {device.name}")
         stages = [stage for stage in STAGES if stage.needed(job)]
@@ -37,12 +40,26 @@ def run_all(job: Job) -> int:
 
 def run_stage(stage: Stage, job: Job, member: int | None) -> int:
     """Do one stage of a run that was started before; the exit code. Raises RequestError when it is too early."""
+    if stage.name != STAGES[0].name:
+        output_digest(job.run, "prepare-decode", job.run.contest)  # refuses where the contest has not been read
     device = pick_device(job.settings.device) if stage.on_device else None
     options = {} if member is None else {"only": member}
     fits = stage.do(job, device, **options)
     if fits and stage.gate:
         fits = stage_named("verify").do(job, device)
     return 0 if fits else 1
+
+
+def _say_changes(job: Job) -> None:
+    """A line for what an existing run is asked now and was not before, but for its settings: their steps tell."""
+    try:
+        before = load_request(job.run)
+    except RequestError:  # there is none, or a damaged one
+        return
+    for name in ("preset", "budget_bytes", "protocol", "soft_labels"):
+        old, new = getattr(before, name), getattr(job.request, name)
+        if old != new:
+            say(f"run {job.run.name}: {name.replace('_', ' ')} was {old or 'none'}, now {new or 'none'}")
 
 
 def _write_digits(job: Job) -> None:

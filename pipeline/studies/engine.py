@@ -9,7 +9,7 @@ from pipeline.runtime.console import say, table
 from pipeline.runtime.device import pick_device
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job, save_request
-from pipeline.stages.check_request import check_budget, check_members, read_classes
+from pipeline.stages.check_request import check_budget, check_members, contest_of
 from pipeline.stages.run import STAGES
 from pipeline.studies import frontier, members, networks, recipes
 from pipeline.studies.cells import Cell, train_cell
@@ -75,7 +75,7 @@ def _run_members(job: Job, budgets: Sequence[int], seeds: int) -> None:
         raise RequestError("study members trains no student, so it has no --budgets")
     job = members.with_seeds(job, seeds)
     check_members(job)
-    read_classes(job)
+    contest_of(job)
     with _started(MEMBERS, job):
         members.study_members(job, pick_device(job.settings.device))
 
@@ -109,7 +109,7 @@ def _run_students(name: str, job: Job, budgets: Sequence[int], seeds: int) -> No
 def _check(job: Job, cells: Sequence[Cell]) -> None:
     """Refuse what cannot end well before anything is trained."""
     check_members(job)
-    classes = read_classes(job)
+    classes = contest_of(job).classes
     for cell in cells:
         own = cell.job(job)
         if own.request.inductive and own.settings.distill.final_phase.images == "testing":

@@ -1,6 +1,7 @@
 """What is wrong in a request is answered in one line, before any work: data, settings, budgets, names, words."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,12 +155,19 @@ def test_bad_run_names(refused, tiny_contest, name: str):
         (["--labels", "x"], "unrecognized arguments: --labels x (did you mean --soft-labels?) "),
         # no abbreviations: they break when options are added
         (["--inductiv"], "unrecognized arguments: --inductiv (did you mean --inductive?) "),
+        (["--verify"], "unrecognized arguments: --verify (a command: ./run.sh verify) (./run.sh --help"),
+        (["--data="], "--data is empty; expected a contest's folder or zip"),
+        (["tests"], "unknown command 'tests' (did you mean --data tests?); ./run.sh help lists them all"),
+        (["--preset", "gone.toml"], "preset gone.toml: no such file"),
+        (["--soft-labels", "/"], "--soft-labels /: is a folder, expected a file of soft labels"),
+        (["--set", "distill.epoch=3"], "preset smoke: unknown setting distill.epoch (did you mean distill.epochs?)"),
+        (["--set", "distill.focus=testing"], "preset smoke: unknown setting distill.focus"),
         (["--set"], "argument --set: expected at least one argument"),
         (["--soft-labels", "/gone.safetensors"], "--soft-labels /gone.safetensors: no such file"),
         (["teach"], "the following arguments are required: --name"),
         (["verify"], "the following arguments are required: FILE"),
         (["verify", "/gone.bin"], "/gone.bin: no such file"),
-        (["verify", "/"], "/: no such file"),
+        (["verify", "/"], "/: is a folder, expected a file"),
         (["predict", "/gone.bin", "--data", "/", "--out", "/gone.csv"], "/gone.bin: no such file"),
         (["models", "--jsn"], "unrecognized arguments: --jsn (did you mean --json?) (./run.sh models --help"),
         (["settings", "distil"], "unknown section 'distil' (did you mean distill?); expected one of data, views, "),
@@ -192,6 +200,7 @@ def test_predict_refuses_what_it_cannot_do(refused, smoke_run, tmp_path: Path):
     file = next((smoke_run.data / "testing").iterdir())
     line = refused(*argv, smoke_run.data, "--out", file / "a" / "out.csv")
     assert line == f"--out {file / 'a' / 'out.csv'}: {file} is a file, expected a folder"
+    assert refused(*argv, smoke_run.data, "--out", "/dev/null").startswith("--out /dev/null: is no regular file")
     assert not out.exists()
 
 
@@ -200,3 +209,25 @@ def test_data_beside_run_sh_is_found(refused, tiny_contest, tmp_path: Path):
     line = refused("--preset", "smoke", "--budget", "1", root=tmp_path)
     assert "the smallest packed file of reference-student takes about 33" in line
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_submission_of_another_contest_is_not_written_over(smoke_copy, run_cli: RunCli):
+    shutil.rmtree(smoke_copy.run.folder)  # cleaned, or a fresh clone
+    manifest = smoke_copy.run.submission / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"contest": "tiny"', '"contest": "huge"'))
+    before = manifest.read_bytes()
+    code, out, err = run_cli(smoke_copy.argv, smoke_copy.root)
+    assert (code, "epoch" in out) == (2, False)
+    assert err == (
+        f"error: --name tiny: {smoke_copy.run.submission} is of another contest (huge); give this run another name\n"
+    )
+    assert manifest.read_bytes() == before
+
+
+@pytest.mark.parametrize("stage", ["teach", "export", "distill", "quantise", "pack"])
+def test_a_stage_before_the_contest_was_read(smoke_copy, run_cli: RunCli, stage: str):
+    shutil.rmtree(smoke_copy.run.receipt("x").parent)
+    smoke_copy.run.contest.unlink()
+    code, _, err = run_cli([stage, "--name", "tiny"], smoke_copy.root)
+    expected = "run tiny: prepare-decode is not done yet; run ./run.sh prepare --name tiny first"
+    assert (code, err) == (2, f"error: {expected}\n")

@@ -187,8 +187,9 @@ def test_models(run_cli: RunCli, tmp_path: Path):
     assert {row["name"]: row["parameters"] for row in json.loads(out)} == PARAMETERS
     code, out, _ = run_cli(["models"], tmp_path)
     assert code == 0
-    for row, (name, parameters) in zip(out.splitlines()[1:], PARAMETERS.items(), strict=True):
+    for row, (name, parameters) in zip(out.split("\n\n")[0].splitlines()[1:], PARAMETERS.items(), strict=True):
         assert row.split()[:2] == [name, f"{parameters:,}"]
+    assert "  residual-WIDTH-DEPTH-TOP (1 to 512, 1 to 64, 1 to 2048)\n" in out
 
 
 def test_light_commands_load_no_heavy_library(smoke_run):

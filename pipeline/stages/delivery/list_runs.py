@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.runtime.console import table
 from pipeline.runtime.errors import RequestError
-from pipeline.runtime.folder import RunFolder, disk_bytes, gigabytes
+from pipeline.runtime.folder import RunFolder, disk_bytes, readable_size
 from pipeline.runtime.request import load_request
 
 HEADER = ("name", "what", "protocol", "precision", "bytes", "validation", "agreement", "seconds", "disk")
@@ -16,7 +16,7 @@ def list_runs(root: Path) -> list[dict[str, Any]]:
     """A row per name in runs/ and submissions/, in order; what is not known of one is None.
 
     bytes: of the packed file; validation: accuracy; agreement: with the ensemble on test images, both fractions;
-    seconds: of all stages; disk_bytes: of runs/NAME, which `clean` frees.
+    seconds: of all stages; disk_bytes: of runs/NAME, which `clean` frees; submission_bytes: of submissions/NAME.
     """
     folders = (root / "runs", root / "submissions")
     names = sorted({path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()})
@@ -44,6 +44,7 @@ def _row(run: RunFolder) -> dict[str, Any]:
         "agreement": manifest.get("agreement", {}).get("value"),
         "seconds": sum(seconds.values()) if seconds else None,
         "disk_bytes": disk_bytes(run.folder),
+        "submission_bytes": disk_bytes(run.submission),
     }
 
 
@@ -65,7 +66,11 @@ def _what(run: RunFolder, manifest: dict[str, Any]) -> str:
         return f"study {study}"
     if manifest:
         return "submission"
-    return "run, not delivered yet" if run.folder.is_dir() else "study"
+    if (run.submission / "manifest.json").exists():
+        return "damaged manifest"
+    if run.folder.is_dir():
+        return "run, not delivered yet"
+    return "study" if any(run.submission.glob("*.csv")) else "empty folder"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -78,7 +83,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         _shown(row["validation"], ".2%"),
         _shown(row["agreement"], ".2%"),
         _shown(row["seconds"], ",.0f"),
-        gigabytes(row["disk_bytes"]),
+        readable_size(row["disk_bytes"] + row["submission_bytes"]),
     )
 
 

@@ -62,6 +62,8 @@ def _check_out(out: Path) -> None:
     """Refuse a place that cannot take a file, before any work."""
     if out.is_dir():
         raise RequestError(f"--out {out}: is a folder, expected the name of a CSV")
+    if out.exists() and not out.is_file():
+        raise RequestError(f"--out {out}: is no regular file, expected the name of a CSV")
     above = next(folder for folder in out.absolute().parents if folder.exists())
     if not above.is_dir():
         raise RequestError(f"--out {out}: {above} is a file, expected a folder")

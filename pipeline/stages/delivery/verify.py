@@ -24,7 +24,7 @@ def verify_file(path: Path, budget_bytes: int) -> tuple[bool, list[str]]:
     Raises RequestError when there is no such file, or it is a packed file that is damaged: such a file proves nothing.
     """
     if not path.is_file():
-        raise RequestError(f"{path}: no such file")
+        raise RequestError(f"{path}: {'is a folder, expected a file' if path.is_dir() else 'no such file'}")
     size_bytes = path.stat().st_size
     with path.open("rb") as stream:
         packed = is_packed(stream.read(PREFIX_BYTES))

@@ -78,7 +78,7 @@ def test_presets_in_other_encodings_are_refused(tmp_path: Path):
     ("name", "match"),
     [
         ("qick", r"unknown preset 'qick' \(did you mean quick\?\); expected one of cpu, demo, .*, or a \.toml file"),
-        ("gone.toml", r"unknown preset 'gone\.toml'"),
+        ("gone.toml", r"preset gone\.toml: no such file"),
         ("../presets/smoke", r"unknown preset '\.\./presets/smoke'"),
         ("xyzzy", r"unknown preset 'xyzzy'; expected one of"),
     ],

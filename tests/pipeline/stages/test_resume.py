@@ -121,10 +121,11 @@ def test_a_smaller_budget_ships_a_smaller_file(smoke_copy, run_cli: RunCli):
 
 
 def test_inductive_keeps_the_test_images_out(smoke_copy, run_cli: RunCli):
-    done, _ = rerun(smoke_copy, run_cli, "--inductive")
+    done, out = rerun(smoke_copy, run_cli, "--inductive")
     assert done == {"export-00", "export-01"} | LATE
     labels = load_soft_labels(smoke_copy.run.soft_labels)
     assert labels.log_probs_VNC["testing"].shape[0] == 1  # the clean view, for the ensemble's CSV
+    assert "run tiny: protocol was transductive, now inductive\n" in out
     manifest = manifest_of(smoke_copy)
     assert manifest["protocol"] == "inductive"
     assert manifest["accuracy"][0]["protocol"] == "inductive"

@@ -29,11 +29,12 @@ def test_a_run_and_a_submission_alone(smoke_copy, run_cli: RunCli):
         "seconds": sum(manifest["stage_seconds"].values()),
     }
     disk = sum(path.stat().st_size for path in smoke_copy.run.folder.rglob("*") if path.is_file())
+    delivered = sum(path.stat().st_size for path in smoke_copy.run.submission.iterdir())
     unknown = dict.fromkeys(reached, None)
     assert rows == {
-        "begun": unknown | {"what": "run, not delivered yet", "disk_bytes": 0},
-        "elsewhere": reached | {"disk_bytes": 0},
-        "tiny": reached | {"disk_bytes": disk},
+        "begun": unknown | {"what": "run, not delivered yet", "disk_bytes": 0, "submission_bytes": 0},
+        "elsewhere": reached | {"disk_bytes": 0, "submission_bytes": delivered},
+        "tiny": reached | {"disk_bytes": disk, "submission_bytes": delivered},
     }
 
 
@@ -48,16 +49,21 @@ def test_the_table(smoke_copy, run_cli: RunCli):
     seconds = f"{sum(manifest['stage_seconds'].values()):,.0f}"
     shown = ["tiny", "submission", "transductive", "fp16", f"{manifest['packed_bytes']:,}", *shares, seconds]
     assert row.split()[:8] == shown
-    assert row.endswith(" GB")
+    assert row.endswith(" MB")
 
 
 def test_a_study_and_damaged_records(smoke_copy, run_cli: RunCli):
     request = json.loads(smoke_copy.run.request.read_text())
     smoke_copy.run.request.write_text(json.dumps(request | {"study": "frontier"}))
     (smoke_copy.run.submission / "manifest.json").write_text("{")
-    (smoke_copy.root / "submissions" / "tables").mkdir()
+    for name in ("tables", "empty", "bad"):
+        (smoke_copy.root / "submissions" / name).mkdir()
+    (smoke_copy.root / "submissions" / "tables" / "frontier.csv").write_text("cell\n")
+    (smoke_copy.root / "submissions" / "bad" / "manifest.json").write_text("{")
     rows = json.loads(run_cli(["list", "--json"], smoke_copy.root)[1])
     assert [(row["name"], row["what"], row["bytes"]) for row in rows] == [
+        ("bad", "damaged manifest", None),
+        ("empty", "empty folder", None),
         ("tables", "study", None),
         ("tiny", "study frontier", None),
     ]
@@ -74,8 +80,8 @@ def test_clean_frees_the_run_and_keeps_the_submission(smoke_copy, run_cli: RunCl
     assert not smoke_copy.run.folder.exists()
     assert sorted(smoke_copy.run.submission.iterdir()) == delivered
     first, second = out.splitlines()
-    assert first.startswith(f"deleted {smoke_copy.run.folder}: 0.0")
-    assert first.endswith(" GB freed")
+    assert first.startswith(f"deleted {smoke_copy.run.folder}: ")
+    assert first.endswith(" MB freed")
     assert second == f"{smoke_copy.run.submission} stays"
 
 
@@ -108,3 +114,10 @@ def test_clean_follows_no_link(smoke_copy, run_cli: RunCli):
     assert code == 2
     assert err.endswith("other is a link; delete it and what it points to yourself\n")
     assert smoke_copy.run.member(0).exists()
+
+
+def test_clean_of_a_submission_alone(smoke_copy, run_cli: RunCli):
+    shutil.rmtree(smoke_copy.run.folder)
+    code, _, err = run_cli(["clean", "--name", "tiny"], smoke_copy.root)
+    assert code == 2
+    assert f"--name tiny: has nothing in runs/; {smoke_copy.run.submission} stays" in err
