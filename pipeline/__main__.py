@@ -37,9 +37,8 @@ from pipeline.runtime.folder import RunFolder, check_name
 from pipeline.runtime.load_settings import load_settings, nearest
 from pipeline.runtime.request import Job, load_request
 from pipeline.runtime.settings import BUDGET_BYTES
-from pipeline.stages.request import check_data, contest_name, data_beside, resolve
+from pipeline.stages.request import check_data, check_study, contest_name, data_beside, resolve
 from pipeline.stages.run import STAGES, Stage
-from pipeline.studies import check_study
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder of run.sh: runs/ and submissions/ lie there
 RUN = ""  # what `./run.sh` without the name of a command does

@@ -70,7 +70,7 @@ def prepare_lsq(student: nn.Module, levels: Mapping[str, int], initial_clip_std:
     """Return a copy of a student, the layers named in `levels` quantised to so many levels.
 
     A channel's first step puts its outermost code at `initial_clip_std` standard deviations of its weights. A larger
-    value gives a coarser step and a smaller file: doubling it saves about one bit per weight. Raises ValueError for a
+    value gives a larger step and a smaller file: doubling it saves about one bit per weight. Raises ValueError for a
     name that is no layer with weights.
     """
     quantised = copy.deepcopy(student)

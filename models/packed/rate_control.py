@@ -41,7 +41,7 @@ def fit_initial_clip(size_of: Callable[[float], float], wanted: float, limit_byt
 
 
 def fit_limit(pack: Callable[[float], bytes], limit_bytes: int) -> Fitted:
-    """The file with the learned steps where it fits, else one with coarser steps in the last hundredth below the limit.
+    """The file with the learned steps where it fits, else one with larger steps in the last hundredth below the limit.
 
     `pack` makes the file for a factor. Where sizes jump over the last hundredth, the largest file found below it is
     returned; where not even the coarsest steps fit, the coarsest file: the size gate will refuse it.

@@ -19,7 +19,7 @@ def test_means_and_variances_by_hand():
     assert not any(module.training for module in network.modules())
 
 
-def test_coarser_steps_change_the_logits_less_after_recalibration():
+def test_larger_steps_change_the_logits_less_after_recalibration():
     torch.manual_seed(0)
     network = trained_network(Network("residual", (8, 1, 16)))
     images_NCHW = torch.randn(64, 3, 32, 32)

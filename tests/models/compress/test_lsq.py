@@ -108,16 +108,16 @@ def test_steps_learn_and_are_kept():
     assert not torch.equal(network.state_dict()["stem.log_step"], before["stem.log_step"])
 
 
-def test_coarser_steps_scale_every_weight_and_use_fewer_codes():
+def test_larger_steps_scale_every_weight_and_use_fewer_codes():
     network = prepare_lsq(
         trained_network(Network("residual", (4, 1, 16))), {"stage1_1.conv1": 16}, initial_clip_std=3.0
     )
     _, learned = low_bit_weights(network)
-    _, coarser = low_bit_weights(with_scaled_steps(network, 2.0))
+    _, scaled = low_bit_weights(with_scaled_steps(network, 2.0))
     assert low_bit_weights(network)[1]["stage1_1.conv1.weight"].scale.tolist() == (
         learned["stage1_1.conv1.weight"].scale.tolist()
     )  # the network itself is not changed
-    before, after = learned["stage1_1.conv1.weight"], coarser["stage1_1.conv1.weight"]
+    before, after = learned["stage1_1.conv1.weight"], scaled["stage1_1.conv1.weight"]
     assert (after.scale == 2 * before.scale).all()
     assert abs(after.codes).max() <= -(-abs(before.codes).max() // 2) + 1
     assert (before.scale < 0).any()  # BatchNorm's negative factors are in the scale

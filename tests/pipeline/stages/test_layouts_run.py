@@ -85,8 +85,8 @@ def test_a_contest_runs_through_and_its_csv_is_right(
     assert code == 0, err
     delivered = tmp_path / "root" / "submissions" / "colours"
     for name in ("predictions.csv", "teacher_predictions.csv"):
-        answers = check_csv(delivered / name, written)
-        assert sum(answers[id_] == name for id_, name in written.true.items()) >= 5  # three plain colours are learnt
+        predicted = check_csv(delivered / name, written)
+        assert sum(predicted[id_] == name for id_, name in written.true.items()) >= 5  # three plain colours are learnt
 
     for data, out in ((written.data, "whole.csv"), (written.data / "test", "alone.csv")):
         if data.name == "test" and (written.data / "sample_submission.csv").is_file():

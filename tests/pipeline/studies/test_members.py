@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from pipeline.stages import request
+from pipeline.studies.engine import MEMBERS, STUDIES
 from pipeline.studies.members import ensemble_rows
 
 
@@ -54,3 +56,7 @@ def test_what_it_cannot_do_is_refused(smoke_run, smoke_arguments, run_cli, tmp_p
     code, _, err = run_cli(argv, tmp_path)
     assert code == 2
     assert message in err
+
+
+def test_the_command_line_knows_every_study():
+    assert (*STUDIES, MEMBERS) == request.STUDIES
