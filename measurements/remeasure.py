@@ -29,7 +29,7 @@ from pipeline.runtime.atomic import file_digest, write_json
 from pipeline.runtime.console import say
 from pipeline.runtime.engine import available_cores
 from pipeline.training.inference import load_packed, predict_with_packed
-from pipeline.training.metrics import accuracy, fidelity
+from pipeline.training.metrics import accuracy, evaluate
 
 SUBMISSIONS = Path(__file__).resolve().parent.parent / "submissions"
 OWN, SHARED = ("student.bin", "predictions.csv"), ("soft_labels.safetensors", "teacher_predictions.csv")
@@ -56,7 +56,7 @@ def measure(folder: Path, labels_folder: Path, data: Path, scratch: Path) -> dic
     ensemble = {split: labels.log_probs_VNC[split][0].float().numpy() for split in files}
     _check_csv(contest, ours["testing"], folder / OWN[1], scratch)
     _check_csv(contest, ensemble["testing"], labels_folder / SHARED[1], scratch)
-    found = {split: fidelity(ours[split], ensemble[split]) | {"images": len(ours[split])} for split in files}
+    found = {split: evaluate(ours[split], None, ensemble[split]) | {"images": len(ours[split])} for split in files}
     truth_N = np.array([record.label for record in contest.splits["validation"]])
     row = {"precision": packed.precision, "packed_bytes": (folder / OWN[0]).stat().st_size}
     figures = {"accuracy": accuracy(ours["validation"], truth_N), **found["validation"]}

@@ -110,6 +110,11 @@ class RunFolder:
         return self.student_folder / "predictions.csv"
 
     @property
+    def student_log_probs(self) -> Path:
+        """Log-probabilities of the shipped file for the clean images, float32 [N, C] per claimable split."""
+        return self.student_folder / "student_log_probs.safetensors"
+
+    @property
     def teacher_predictions(self) -> Path:
         """The CSV of the ensemble."""
         return self.student_folder / "teacher_predictions.csv"

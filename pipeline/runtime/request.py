@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from pipeline.runtime.atomic import write_json
 from pipeline.runtime.errors import RequestError
-from pipeline.runtime.folder import RunFolder
+from pipeline.runtime.folder import SPLITS, RunFolder
 from pipeline.runtime.load_settings import tuples
 from pipeline.runtime.settings import BUDGET_BYTES, Settings
 from pipeline.runtime.training_settings import MemberSettings, Section
@@ -35,6 +35,11 @@ class Request(Section):
     def labelled_splits(self) -> tuple[str, ...]:
         """Splits whose labels are trained on."""
         return ("training", "validation") if self.final else ("training",)
+
+    @property
+    def claimable_splits(self) -> tuple[str, ...]:
+        """Splits of which figures may be claimed: not validation where it was trained on."""
+        return tuple(split for split in SPLITS if split == "training" or split not in self.labelled_splits)
 
     @property
     def student_splits(self) -> tuple[str, ...]:

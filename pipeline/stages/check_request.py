@@ -25,7 +25,7 @@ def check_request(job: Job) -> None:
 
 def check_members(job: Job) -> None:
     """Refuse members that do not exist, or soft labels that are none."""
-    if job.request.final and job.settings.export.weights == "fitted":
+    if "validation" not in job.request.claimable_splits and job.settings.export.weights == "fitted":
         raise RequestError(
             "export.weights: fitted needs validation images that nothing learns from, --final takes them"
         )

@@ -110,7 +110,7 @@ STAGES = (
         "predict",
         "delivery",
         "packed file, clean images, soft labels",
-        "the CSV in the contest's own format; fidelity on every split",
+        "the CSV in the contest's own format; the student's log_probs and fidelity on every split",
         alone=False,
         on_device=False,
     ),

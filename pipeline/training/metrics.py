@@ -21,6 +21,9 @@ def kl(log_probs_NC: np.ndarray, others_NC: np.ndarray) -> float:
     return float((probs_NC * difference_NC).sum(1).mean())
 
 
-def fidelity(log_probs_NC: np.ndarray, ensemble_NC: np.ndarray) -> dict[str, float]:
-    """How closely a student follows the ensemble: agreement, a fraction, and kl, nats per image."""
-    return {"agreement": agreement(log_probs_NC, ensemble_NC), "kl": kl(log_probs_NC, ensemble_NC)}
+def evaluate(log_probs_NC: np.ndarray, labels_N: np.ndarray | None, ensemble_NC: np.ndarray | None) -> dict[str, float]:
+    """Every figure that can be had: accuracy with labels, agreement and kl (nats per image) with the ensemble's."""
+    figures = {} if labels_N is None else {"accuracy": accuracy(log_probs_NC, labels_N)}
+    if ensemble_NC is not None:
+        figures |= {"agreement": agreement(log_probs_NC, ensemble_NC), "kl": kl(log_probs_NC, ensemble_NC)}
+    return figures

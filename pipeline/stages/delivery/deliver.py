@@ -120,7 +120,7 @@ def _settings(job: Job) -> dict[str, Any]:
 
 def _accuracy(job: Job, packed: dict[str, Any], precision: str) -> list[dict[str, Any]]:
     """What is claimed for student.bin; nothing on validation under --final, where it was trained on."""
-    if job.request.final:
+    if "validation" not in job.request.claimable_splits:
         return []
     shipped = next(row for row in packed["measured"] if row["precision"] == precision)
     images = len(load_contest(job.run.contest).ids["validation"])

@@ -1,7 +1,7 @@
 """Predict: class predictions for the test images, from the packed file alone.
 
-In a run: reads the packed file, the decoded images and the soft labels, writes predictions.csv and, for comparison, the
-ensemble's teacher_predictions.csv, and measures the student's fidelity to the ensemble on every split. As a command of
+In a run: reads the packed file, the decoded images and the soft labels; writes predictions.csv, for comparison the
+ensemble's teacher_predictions.csv, and the student's log_probs; measures its fidelity on every split. As a command of
 its own: reads a packed file and any folder or zip with test images.
 """
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pipeline.contest.contest import read_testing
 from pipeline.contest.decode import decode_images
@@ -21,9 +22,10 @@ from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import SPLITS
 from pipeline.runtime.request import Job
 from pipeline.runtime.steps import Step, output_digest, run_step
+from pipeline.runtime.tensor_file import save_tensors
 from pipeline.stages.shipped import shipped_file
 from pipeline.training.inference import load_packed, predict_with_packed
-from pipeline.training.metrics import fidelity
+from pipeline.training.metrics import evaluate
 
 
 def predict(job: Job, _: object) -> None:
@@ -35,8 +37,8 @@ def predict(job: Job, _: object) -> None:
         "soft labels": output_digest(job.run, "export-soft-labels", job.run.soft_labels),
     }
     reads |= {split: output_digest(job.run, "prepare-decode", job.run.clean(split)) for split in SPLITS}
-    writes = (job.run.predictions, job.run.teacher_predictions)
-    step = Step("predict", 2, reads, {"final": job.request.final}, writes)
+    writes = (job.run.predictions, job.run.teacher_predictions, job.run.student_log_probs)
+    step = Step("predict", 3, reads, {"final": job.request.final}, writes)
     run_step(job.run, step, lambda: _predict_run(job, packed), full_check=job.full_check)
 
 
@@ -71,14 +73,14 @@ def _check_out(out: Path) -> None:
 
 def _predict_run(job: Job, packed_file: Path) -> dict[str, Any]:
     packed, soft_labels = load_packed(packed_file), load_soft_labels(job.run.soft_labels)
-    # with --final nothing is claimed of validation
-    splits = [split for split in SPLITS if not (job.request.final and split == "validation")]
+    splits = job.request.claimable_splits
     ours = {split: predict_with_packed(packed, np.load(job.run.clean(split), mmap_mode="r")) for split in splits}
     ensemble = {split: soft_labels.log_probs_VNC[split][0].float().numpy() for split in splits}
     submission = load_contest(job.run.contest).submission
+    save_tensors(job.run.student_log_probs, {split: torch.from_numpy(found) for split, found in ours.items()}, {})
     write_submission(job.run.predictions, submission, ours["testing"])
     write_submission(job.run.teacher_predictions, submission, ensemble["testing"])
-    found = {split: fidelity(ours[split], ensemble[split]) | {"images": len(ours[split])} for split in splits}
+    found = {split: evaluate(ours[split], None, ensemble[split]) | {"images": len(ours[split])} for split in splits}
     images, agreed = found["testing"]["images"], found["testing"]["agreement"]
     say(f"predict: {images} test images, student and ensemble agree on {agreed:.2%}")
     return {"fidelity": found}

@@ -18,7 +18,6 @@ from models.packed.precisions import CODEC_NAMES, DEMONSTRATION, PRECISIONS, Cod
 from models.packed.rate_control import fit_limit
 from models.packed.student_file import pack_low_bit, pack_student, unpack_student
 from models.students.architecture import Architecture
-from pipeline.contest.facts import ContestFacts, load_contest
 from pipeline.data.batches import Normalisation
 from pipeline.data.soft_labels import load_soft_labels
 from pipeline.runtime.atomic import write_bytes, write_json
@@ -27,9 +26,9 @@ from pipeline.runtime.request import Job
 from pipeline.runtime.steps import Step, output_digest, run_step
 from pipeline.runtime.tensor_file import load_tensors
 from pipeline.stages.calibration import calibration_images
+from pipeline.stages.evaluation import evaluate_split
 from pipeline.stages.student.network import bit_plan, packed_header, trained_architecture, trained_student
 from pipeline.training.inference import predict_with_packed
-from pipeline.training.metrics import accuracy, fidelity
 
 
 def pack(job: Job, _: object) -> None:
@@ -73,11 +72,10 @@ def _offered() -> tuple[str, ...]:
 
 
 def _pack(job: Job, architecture: Architecture) -> dict[str, Any]:
-    facts = load_contest(job.run.contest)
     measured = []
     for precision, data, step_scale in _packed_files(job, packed_header(job, architecture)):
         write_bytes(job.run.packed(precision), data)
-        measured.append(_measure(job, facts, precision) | step_scale)
+        measured.append(_measure(job, precision) | step_scale)
         say(_line(measured[-1]))
     shipped = choose(measured, job.settings.pack.precision, job.request.budget_bytes)
     rows = [asdict(row) for row in ledger(job.run.packed(shipped).read_bytes())]
@@ -113,17 +111,15 @@ def _packed_files(job: Job, header: Header) -> Iterator[tuple[str, bytes, dict[s
     yield CODEC_NAMES[Codec.LOW_BIT], fitted.data, {"step_scale": fitted.step_scale}
 
 
-def _measure(job: Job, facts: ContestFacts, precision: str) -> dict[str, Any]:
-    """Bytes on disk, and accuracy and fidelity of the file as it decodes; no validation figure under --final."""
+def _measure(job: Job, precision: str) -> dict[str, Any]:
+    """Bytes on disk, and accuracy and fidelity of the file as it decodes, where validation may be claimed."""
     path = job.run.packed(precision)
     found: dict[str, Any] = {"precision": precision, "packed_bytes": path.stat().st_size}
-    if job.request.final:
+    if "validation" not in job.request.claimable_splits:
         return found
     images_NHWC = np.load(job.run.clean("validation"), mmap_mode="r")
     log_probs_NC = predict_with_packed(unpack_student(path.read_bytes()), images_NHWC)
-    ensemble_NC = load_soft_labels(job.run.soft_labels).log_probs_VNC["validation"][0].float().numpy()
-    found["validation_accuracy"] = accuracy(log_probs_NC, np.array(facts.labels["validation"]))
-    return found | {f"validation_{name}": value for name, value in fidelity(log_probs_NC, ensemble_NC).items()}
+    return found | evaluate_split(job, "validation", log_probs_NC, load_soft_labels(job.run.soft_labels))
 
 
 def _line(measured: dict[str, Any]) -> str:

@@ -17,10 +17,10 @@ from pipeline.runtime.device import Device
 from pipeline.runtime.request import Job
 from pipeline.runtime.steps import output_digest, view_digests
 from pipeline.runtime.training_settings import TrainingSettings
+from pipeline.stages.evaluation import evaluate_split
 from pipeline.training.inference import predict_log_probs
 from pipeline.training.loop import EpochResult, TrainingPlan, TrainingResult, train
 from pipeline.training.losses import student_loss
-from pipeline.training.metrics import accuracy, fidelity
 from pipeline.training.schedule import validates_after
 
 
@@ -56,7 +56,7 @@ def train_student(job: Job, device: Device, network: nn.Module, own: StudentPhas
     def on_epoch(result: EpochResult) -> None:
         line = {"stage": own.stage, "epoch": result.epoch, "loss": result.loss}
         validates = validates_after(result.epoch, own.settings.epochs)
-        found = _validate(job, device, result.network, normalisation, facts, soft_labels) if validates else {}
+        found = _validate(job, device, result.network, normalisation, soft_labels) if validates else {}
         shares = {name: value for name, value in found.items() if not name.endswith("kl")}
         shown = "".join(f", {name.replace('_', ' ')} {value:.2%}" for name, value in shares.items())
         line |= found
@@ -103,15 +103,9 @@ def _validate(
     device: Device,
     network: nn.Module,
     normalisation: Normalisation,
-    facts: ContestFacts,
     soft_labels: SoftLabels,
 ) -> dict[str, float]:
-    """Validation accuracy and fidelity to the ensemble there; under --final, fidelity on the test images alone."""
-    split = "testing" if job.request.final else "validation"
+    """Figures of validation, or where none may be claimed there, the fidelity on the test images."""
+    split = "validation" if "validation" in job.request.claimable_splits else "testing"
     images_NHWC = np.load(job.run.clean(split), mmap_mode="r")
-    log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device)
-    ensemble_NC = soft_labels.log_probs_VNC[split][0].float().numpy()
-    found = {f"{split}_{name}": value for name, value in fidelity(log_probs_NC, ensemble_NC).items()}
-    if job.request.final:
-        return found
-    return {"validation_accuracy": accuracy(log_probs_NC, np.array(facts.labels["validation"]))} | found
+    return evaluate_split(job, split, predict_log_probs(network, images_NHWC, normalisation, device), soft_labels)

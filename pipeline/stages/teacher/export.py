@@ -21,12 +21,12 @@ from pipeline.runtime.folder import SPLITS
 from pipeline.runtime.request import Job
 from pipeline.runtime.steps import Step, output_digest, read_notes, run_step, view_digests
 from pipeline.runtime.tensor_file import save_tensors
+from pipeline.stages.evaluation import evaluate_split
 from pipeline.stages.teacher.blend import blend_members, check_enough_images
 from pipeline.stages.teacher.given_soft_labels import all_recorded_members, average_soft_labels, load_given_soft_labels
 from pipeline.stages.teacher.parallel_members import work_on_members
 from pipeline.training.inference import predict_log_probs
 from pipeline.training.members import load_member
-from pipeline.training.metrics import accuracy
 
 
 def export(job: Job, device: Device) -> None:
@@ -60,7 +60,7 @@ def _export_member(job: Job, device: Device, member: int) -> None:
     def work() -> dict[str, Any]:
         log_probs = _predict_views(job, device, member)
         save_tensors(job.run.member_log_probs(member), log_probs, {})
-        return _measure(job, log_probs["validation"][0].float().numpy())
+        return evaluate_split(job, "validation", log_probs["validation"][0].float().numpy())
 
     if run_step(job.run, _export_step(job, member), work, full_check=job.full_check):
         _say_accuracy(job, f"export-{member:02d}", f"member {member}")
@@ -109,7 +109,7 @@ def _blend(job: Job) -> None:
             final=job.request.final,
         )
         save_soft_labels(job.run.soft_labels, soft_labels)
-        return notes | _measure(job, log_probs["validation"][0].float().numpy())
+        return notes | evaluate_split(job, "validation", log_probs["validation"][0].float().numpy())
 
     if run_step(job.run, step, work, full_check=job.full_check):
         _say_accuracy(job, "export-soft-labels", f"ensemble of {members}")
@@ -134,18 +134,10 @@ def _take_given(job: Job) -> None:
         labels, notes = average_soft_labels(job, files)
         save_soft_labels(job.run.soft_labels, labels)
         notes |= {"members": all_recorded_members(job)}
-        return notes | _measure(job, labels.log_probs_VNC["validation"][0].float().numpy())
+        return notes | evaluate_split(job, "validation", labels.log_probs_VNC["validation"][0].float().numpy())
 
     if run_step(job.run, step, work, full_check=job.full_check):
         _say_accuracy(job, "export-soft-labels", f"soft labels of {' and '.join(job.request.soft_labels)}")
-
-
-def _measure(job: Job, log_probs_NC: np.ndarray) -> dict[str, Any]:
-    """Accuracy on the clean validation images; nothing under --final, where they were trained on."""
-    if job.request.final:
-        return {}
-    labels_N = np.array(load_contest(job.run.contest).labels["validation"])
-    return {"validation_accuracy": accuracy(log_probs_NC, labels_N)}
 
 
 def _say_accuracy(job: Job, step_name: str, who: str) -> None:

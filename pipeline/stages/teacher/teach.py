@@ -24,13 +24,13 @@ from pipeline.runtime.steps import Step, output_digest, run_step, view_digests
 from pipeline.runtime.tensor_file import save_tensors
 from pipeline.runtime.training_settings import MemberSettings
 from pipeline.stages.calibration import calibration_images
+from pipeline.stages.evaluation import evaluate_split
 from pipeline.stages.teacher.blend import check_enough_images, labels_for_teaching
 from pipeline.stages.teacher.parallel_members import work_on_members
 from pipeline.training.inference import predict_log_probs
 from pipeline.training.loop import EpochResult, TrainingPlan, TrainingResult, train
 from pipeline.training.losses import member_loss
 from pipeline.training.members import AtSize, build_member, inference_member, member_normalisation, supplied_member
-from pipeline.training.metrics import accuracy
 from pipeline.training.schedule import validates_after
 
 
@@ -98,9 +98,9 @@ def _train(
 
     def on_epoch(result: EpochResult) -> None:
         line = {"stage": "teach", "member": member, "epoch": result.epoch, "loss": result.loss}
-        if not job.request.final and validates_after(result.epoch, row.epochs):
+        if "validation" in job.request.claimable_splits and validates_after(result.epoch, row.epochs):
             predicting = AtSize(result.network, size_at(result.epoch - 1, epochs=row.epochs, sizes=row.sizes))
-            line["validation_accuracy"] = _validate(job, device, predicting, normalisation, facts)
+            line |= _validate(job, device, predicting, normalisation)
         line |= {"learning_rate": result.learning_rate, "seconds": round(result.seconds, 3)}
         append_line(job.run.metrics, line)
         shown = f", validation {line['validation_accuracy']:.2%}" if "validation_accuracy" in line else ""
@@ -148,10 +148,9 @@ def _training_set(job: Job, member: int, facts: ContestFacts, normalisation: Nor
     return TrainingSet(views, labels_N, None, len(facts.classes), normalisation, sizes=row.sizes, rows_N=rows_N)
 
 
-def _validate(job: Job, device: Device, network: nn.Module, normalisation: Normalisation, facts: ContestFacts) -> float:
+def _validate(job: Job, device: Device, network: nn.Module, normalisation: Normalisation) -> dict[str, float]:
     images_NHWC = np.load(job.run.clean("validation"), mmap_mode="r")
-    log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device)
-    return accuracy(log_probs_NC, np.array(facts.labels["validation"]))
+    return evaluate_split(job, "validation", predict_log_probs(network, images_NHWC, normalisation, device))
 
 
 def _weights_digest(row: MemberSettings) -> str:

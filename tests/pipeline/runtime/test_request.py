@@ -89,3 +89,9 @@ def test_the_protocol_decides_the_splits_of_the_student(
     assert "testing" not in request.labelled_splits
     views = {split: Job(run, request).student_views(split) for split in ("training", "validation", "testing")}
     assert views == {split: 2 if split in splits else 1 for split in views}
+
+
+@pytest.mark.parametrize("inductive", [False, True])
+def test_nothing_is_claimed_of_a_split_that_was_trained_on_for_the_upload(inductive: bool):
+    assert make_request(inductive=inductive).claimable_splits == ("training", "validation", "testing")
+    assert make_request(inductive=inductive, final=True).claimable_splits == ("training", "testing")

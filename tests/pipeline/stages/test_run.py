@@ -2,9 +2,7 @@
 
 import csv
 import hashlib
-import itertools
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from models.packed.container import read_container
 from models.packed.student_file import unpack_student
 from pipeline.data.soft_labels import load_soft_labels
 from pipeline.runtime.atomic import value_digest
+from pipeline.runtime.tensor_file import load_tensors
 
 DELIVERED = ["manifest.json", "predictions.csv", "soft_labels.safetensors", "student.bin", "teacher_predictions.csv"]
 RunCli = Callable[..., tuple[int, str, str]]
@@ -147,6 +146,18 @@ def test_manifest_agreement_is_that_of_the_two_csvs(manifest: dict[str, Any], sm
     assert all(found["validation"][name] == shipped[f"validation_{name}"] for name in ("agreement", "kl"))
 
 
+def test_the_students_log_probs_are_kept(smoke_run, predictions):
+    log_probs, _ = load_tensors(smoke_run.run.student_log_probs)
+    assert {split: tuple(value.shape) for split, value in log_probs.items()} == {
+        "training": (42, 3),
+        "validation": (12, 3),
+        "testing": (12, 3),
+    }
+    for split, value in log_probs.items():
+        torch.testing.assert_close(value.exp().sum(1), torch.ones(len(value)))
+        assert value.argmax(1).tolist() == predictions(split).tolist()
+
+
 @pytest.mark.parametrize("name", ["predictions.csv", "teacher_predictions.csv"])
 def test_csv(smoke_run, name: str):
     header, *rows = read_csv(smoke_run.run.submission / name)
@@ -221,80 +232,3 @@ def test_ledger_adds_up_to_the_packed_bytes(smoke_run, manifest: dict[str, Any])
 def test_the_header_tells_how_the_file_was_trained(smoke_run):
     found, _ = read_container((smoke_run.run.submission / "student.bin").read_bytes())
     assert (found.inductive, found.final, found.tta_flip, found.image_size) == (False, False, True, 16)
-
-
-def test_predict_gives_the_delivered_csv(smoke_run, run_cli: RunCli, tmp_path: Path):
-    student, out = smoke_run.run.submission / "student.bin", tmp_path / "new" / "out.csv"
-    code, out_text, _ = run_cli(["predict", student, "--data", smoke_run.data, "--out", out], tmp_path)
-    assert (code, out_text) == (0, f"{out}: 12 predictions\n")
-    assert out.read_bytes() == (smoke_run.run.submission / "predictions.csv").read_bytes()
-    assert [path.name for path in out.parent.iterdir()] == ["out.csv"]
-
-
-@pytest.mark.parametrize("folder", ["alone/testing", "alone"])
-def test_predict_needs_test_images_alone(smoke_run, run_cli: RunCli, tmp_path: Path, folder: str):
-    shutil.copytree(smoke_run.data / "testing", tmp_path / folder)
-    shutil.copy(smoke_run.run.submission / "student.bin", tmp_path / "s.bin")  # the packed file alone
-    argv = ["predict", tmp_path / "s.bin", "--data", tmp_path / "alone", "--out", tmp_path / "out.csv"]
-    assert run_cli(argv, tmp_path)[0] == 0
-    assert (tmp_path / "out.csv").read_bytes() == (smoke_run.run.submission / "predictions.csv").read_bytes()
-
-
-@pytest.mark.parametrize(("more", "code", "word"), [(-1, 1, "over"), (0, 0, "fits"), (1, 0, "fits")])
-def test_verify_at_the_edge(smoke_run, run_cli: RunCli, tmp_path: Path, more: int, code: int, word: str):
-    student = smoke_run.run.submission / "student.bin"
-    size = student.stat().st_size
-    found, out, err = run_cli(["verify", student, "--budget", str(size + more)], tmp_path)
-    assert (found, err) == (code, "")
-    first, last = out.splitlines()
-    assert last == f"{word}: {size} of {size + more} bytes"
-    assert "plain(16, 0), 3 classes, 16x16 pixels" in first
-    assert first.endswith("transductive, flip TTA, check-sum right")
-
-
-def test_verify_has_the_contests_budget(smoke_run, run_cli: RunCli, tmp_path: Path):
-    packed = smoke_run.run.packed("fp32")
-    code, out, _ = run_cli(["verify", packed], tmp_path)
-    assert code == 1
-    assert out.splitlines()[-1] == f"over: {packed.stat().st_size} of 300000 bytes"
-
-
-@pytest.mark.parametrize("budget", ["300,000", "300_000"])
-def test_verify_reads_numbers_as_people_write_them(smoke_run, run_cli: RunCli, tmp_path: Path, budget: str):
-    student = smoke_run.run.submission / "student.bin"
-    code, out, _ = run_cli(["verify", student, "--budget", budget], tmp_path)
-    assert code == 0
-    assert out.endswith("of 300000 bytes\n")
-
-
-def test_a_damaged_packed_file_proves_nothing(smoke_run, run_cli: RunCli, tmp_path: Path):
-    content = bytearray((smoke_run.run.submission / "student.bin").read_bytes())
-    content[len(content) // 2] ^= 1
-    (tmp_path / "flipped.bin").write_bytes(content)
-    (tmp_path / "cut.bin").write_bytes(content[:-1])
-    argvs = itertools.product(["verify", "predict"], ["flipped.bin", "cut.bin"])
-    for command, name in argvs:
-        more = [] if command == "verify" else ["--data", smoke_run.data, "--out", tmp_path / "out.csv"]
-        code, out, err = run_cli([command, tmp_path / name, *more], tmp_path)
-        assert (code, out) == (2, "")
-        assert err.startswith(f"error: {tmp_path / name}: ")
-        assert err.count("\n") == 1
-    assert not (tmp_path / "out.csv").exists()
-
-
-def test_verify_weighs_a_foreign_file(run_cli: RunCli, tmp_path: Path):
-    (tmp_path / "model.pt").write_bytes(b"x" * 1000)
-    code, out, err = run_cli(["verify", tmp_path / "model.pt", "--budget", "1000"], tmp_path)
-    first, last = out.splitlines()
-    assert (code, err, last) == (0, "", "fits: 1000 of 1000 bytes")
-    assert first == "model.pt: not a packed file of this program, only its size is checked"
-    assert run_cli(["verify", tmp_path / "model.pt", "--budget", "999"], tmp_path)[0] == 1
-
-
-def test_predict_refuses_a_foreign_file(smoke_run, run_cli: RunCli, tmp_path: Path):
-    (tmp_path / "model.pt").write_bytes(b"x" * 1000)
-    argv = ["predict", tmp_path / "model.pt", "--data", smoke_run.data, "--out", tmp_path / "out.csv"]
-    code, out, err = run_cli(argv, tmp_path)
-    assert (code, out) == (2, "")
-    assert err.startswith(f"error: {tmp_path / 'model.pt'}: ")
-    assert err.count("\n") == 1
