@@ -139,7 +139,7 @@ def _stage_command(stage: Stage) -> Command:
 
         return run_stage(stage, job, getattr(given, "member", None))
 
-    return Command(f"One stage of a run: {stage.writes}.", options, work)
+    return Command(f"One stage of a run. {stage.summary}", options, work)
 
 
 def _verify(given: Namespace, _: Path) -> int:

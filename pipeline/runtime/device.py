@@ -42,7 +42,7 @@ def pick_device(settings: DeviceSettings) -> Device:
     """
     fault = "" if settings.kind == "cpu" else cuda_fault()
     if settings.kind == "cuda" and fault:
-        raise RequestError(f"device.kind: cuda was asked for, but no CUDA kernel runs here: {fault}")
+        raise RequestError(f"device.kind: cuda was asked for, but no CUDA kernel runs here: {fault}; use auto or cpu")
     if settings.kind == "cpu" or fault:
         return Device(torch.device("cpu"), _dtype(settings, _cpu_dtype()), _cpu_name())
     _exact_float32()

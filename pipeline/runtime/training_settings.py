@@ -44,7 +44,7 @@ class TrainingSettings(Section):
     epochs: int = setting(30, "passes over the training images", "epochs", ge=1, le=100_000)
     batch_size: int = setting(256, "images per optimizer step", "images", ge=2, le=65_536)
     optimizer: Literal["adamw", "sgd", "muon"] = setting(
-        "adamw", "AdamW; SGD with Nesterov momentum 0.9; Muon, which takes AdamW's learning rate and weight decay"
+        "adamw", "AdamW, SGD with Nesterov momentum 0.9, or Muon with AdamW's learning rate and weight decay"
     )
     learning_rate: Positive = setting(2e-3, "learning rate at its peak")
     weight_decay: NotNegative = setting(0.05, "weight decay of matrices and filters, not of biases and BatchNorm")

@@ -16,10 +16,11 @@ from pipeline.runtime.steps import read_notes
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a run. `reads` and `writes` are for people; `steps` names the stage's receipts in a run."""
+    """One part of a run. `summary`, `reads` and `writes` are for people; `steps` names its receipts in a run."""
 
     name: str
     package: str  # below pipeline.stages, "" is itself
+    summary: str  # for the help
     reads: str
     writes: str
     steps: Callable[[Job, str], tuple[str, ...]] = lambda _, name: (name,)
@@ -59,6 +60,7 @@ STAGES = (
     Stage(
         "prepare",
         "",
+        "Decode every image once and make the stored views.",
         "contest",
         "every image decoded once; stored views",
         steps=_view_steps,
@@ -68,6 +70,7 @@ STAGES = (
     Stage(
         "teach",
         "teacher",
+        "Train the members of the ensemble.",
         "teacher views, labels",
         "one checkpoint per member of the ensemble",
         steps=_member_steps,
@@ -77,21 +80,30 @@ STAGES = (
     Stage(
         "export",
         "teacher",
+        "Predict with every member and make the soft labels.",
         "members, student views",
         "each member's log_probs per view; the soft labels",
         steps=_export_steps,
         shared=True,
     ),
-    Stage("distill", "student", "student views, soft labels, labels", "the student, EMA of the last epoch"),
+    Stage(
+        "distill",
+        "student",
+        "Train the student on the soft labels.",
+        "student views, soft labels, labels",
+        "the student, EMA of the last epoch",
+    ),
     Stage(
         "quantise",
         "student",
+        "Train the student on with low-bit weights (LSQ).",
         "student, student views, soft labels, labels",
         "the student with low-bit weights (LSQ)",
     ),
     Stage(
         "pack",
         "student",
+        "Write and measure the packed files, and choose the one to ship.",
         "both students, clean images, soft labels",
         "packed files, ledger, accuracy measured from the decoded file",
         gate=True,
@@ -100,6 +112,7 @@ STAGES = (
     Stage(
         "verify",
         "delivery",
+        "Check the size of the shipped file.",
         "packed file",
         "nothing: the size gate",
         steps=lambda *_: (),
@@ -109,6 +122,7 @@ STAGES = (
     Stage(
         "predict",
         "delivery",
+        "Predict the test images from the packed file.",
         "packed file, clean images, soft labels",
         "the CSV in the contest's own format; the student's log_probs and fidelity on every split",
         alone=False,

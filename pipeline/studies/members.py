@@ -69,7 +69,7 @@ def study_members(job: Job, device: Device) -> None:
     write_table(job.run.submission / "ensembles.csv", ensembles)
     say("\n".join(table(("member", "parameters", "seconds", "validation"), list(map(_cells_of_row, members)))))
     for row in ensembles:
-        say(f"ensembles of {row['members']}: {row['mean']:.2%} on average, {row['best']:.2%} the best")
+        say(f"ensembles of {row['members']}: mean {row['mean']:.2%}, best {row['best']:.2%}")
     say(f"in {job.run.submission}")
 
 

@@ -59,6 +59,8 @@ def _propose(settings: Settings, classes: tuple[str, ...], budget_bytes: int) ->
             budget_bytes, classes=classes, image_size=image_size, bits=wanted_bits(settings), **kind
         )
     except ValueError as error:
+        if not str(error).startswith("the smallest student"):
+            raise RequestError(f"distill.network: {error}") from None
         raise RequestError(f"--budget {budget_bytes}: {error}, nothing was trained") from None
     return network.architecture(len(classes), image_size)
 

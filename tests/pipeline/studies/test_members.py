@@ -40,7 +40,7 @@ def test_the_study_at_smoke_scale(smoke_run, smoke_arguments, run_cli, tmp_path)
     with (folder / "ensembles.csv").open(newline="") as file:
         ensembles = list(csv.DictReader(file))
     assert [row["ensembles"] for row in ensembles] == ["4", "6", "4", "1"]
-    assert f"ensembles of 4: {float(ensembles[3]['mean']):.2%} on average" in out
+    assert f"ensembles of 4: mean {float(ensembles[3]['mean']):.2%}, best " in out
     # the first two rows are those of the smoke run, and so are their networks
     notes = json.loads((smoke_run.run.receipt("export-00")).read_text())["notes"]
     assert float(members[0]["validation_accuracy"]) == pytest.approx(notes["validation_accuracy"], abs=1e-6)
