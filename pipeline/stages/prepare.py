@@ -14,10 +14,10 @@ import numpy as np
 
 from pipeline.contest.contest import Contest, read_contest
 from pipeline.contest.decode import channel_statistics, decode_images
-from pipeline.contest.facts import load_contest, save_contest
+from pipeline.contest.facts import ContestFacts, load_contest, save_contest
 from pipeline.contest.source import open_source
 from pipeline.data.views import POLICIES_VERSION, ViewTask, create_image_array, make_view
-from pipeline.runtime.atomic import atomic_file
+from pipeline.runtime.atomic import atomic_file, value_digest
 from pipeline.runtime.console import progress, say
 from pipeline.runtime.engine import worker_count
 from pipeline.runtime.folder import SPLITS
@@ -33,13 +33,13 @@ StoredView = tuple[str, str, int]  # bank, split, number
 def prepare(job: Job, _: object) -> None:
     """Decode the contest and make every view that this run needs; what is there already is skipped."""
     _decode(job)
-    wanted = job.stored_views()
-    stale = [stored for stored in wanted if _is_stale(job, stored)]
+    facts, wanted = load_contest(job.run.contest), job.stored_views()
+    stale = [stored for stored in wanted if _is_stale(job, stored, facts)]
     if len(stale) < len(wanted):
         say(f"prepare: {len(wanted) - len(stale)} of {len(wanted)} views done before, skipped")
     with _pool(job, stale) as pool:
         for stored in stale:
-            _make(job, stored, pool)
+            _make(job, stored, facts, pool)
 
 
 def _decode(job: Job) -> None:
@@ -76,21 +76,22 @@ def _save_facts(job: Job, contest: Contest) -> None:
     save_contest(job.run.contest, contest, channel_statistics(training_NHWC))
 
 
-def _step(job: Job, stored: StoredView) -> Step:
+def _step(job: Job, stored: StoredView, facts: ContestFacts) -> Step:
     bank, split, _ = stored
     settings = {"policy": job.policy_of(bank), "seed": job.settings.views.seed, "version": POLICIES_VERSION}
+    settings["ids"] = value_digest(facts.ids[split])  # each image's own seed comes from its id
     reads = {"images": output_digest(job.run, "prepare-decode", job.run.clean(split))}
     return Step(job.run.view_step(*stored), 1, reads, settings, (job.run.view(*stored),), quick=True)
 
 
-def _is_stale(job: Job, stored: StoredView) -> bool:
-    return why_not_current(job.run, _step(job, stored), full_check=job.full_check) is not None
+def _is_stale(job: Job, stored: StoredView, facts: ContestFacts) -> bool:
+    return why_not_current(job.run, _step(job, stored, facts), full_check=job.full_check) is not None
 
 
-def _make(job: Job, stored: StoredView, pool: Executor | None) -> None:
+def _make(job: Job, stored: StoredView, facts: ContestFacts, pool: Executor | None) -> None:
     bank, split, view = stored
-    step, out = _step(job, stored), job.run.view(*stored)
-    ids = tuple(f"{split}/{image_id}" for image_id in load_contest(job.run.contest).ids[split])
+    step, out = _step(job, stored, facts), job.run.view(*stored)
+    ids = tuple(f"{split}/{image_id}" for image_id in facts.ids[split])
     task = ViewTask(job.run.clean(split), ids, step.settings["policy"], step.settings["seed"], view)
 
     def work() -> None:

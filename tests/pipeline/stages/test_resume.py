@@ -4,15 +4,20 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.contest.facts import load_contest
 from pipeline.data.augment import Batch
 from pipeline.data.batches import EpochBatches
 from pipeline.data.soft_labels import load_soft_labels
 from pipeline.runtime.atomic import file_digest
+from pipeline.runtime.request import Job, load_request
+from pipeline.runtime.steps import why_not_current
+from pipeline.stages.prepare import _step
 from pipeline.training import loop as training
 
 RunCli = Callable[..., tuple[int, str, str]]
@@ -78,6 +83,14 @@ def test_a_member_that_learns_from_other_views_is_trained_again_alone(smoke_copy
     assert done == {"prepare-teacher-student-training-001", "teach-01", "export-01"} | LATE
     bank = smoke_copy.run.view("teacher-student", "training", 1)
     assert bank.read_bytes() == smoke_copy.run.view("student", "training", 1).read_bytes()
+
+
+def test_a_renamed_image_has_another_view(smoke_run):
+    """The seed of an image's augmentation comes from its id, so equal pixels are not enough."""
+    job, facts = Job(smoke_run.run, load_request(smoke_run.run)), load_contest(smoke_run.run.contest)
+    renamed = replace(facts, ids=facts.ids | {"testing": ("0000", *facts.ids["testing"][1:])})
+    steps = [_step(job, ("student", split, 1), of) for split in ("testing", "training") for of in (facts, renamed)]
+    assert [why_not_current(job.run, step) for step in steps] == [None, "its settings changed", None, None]
 
 
 def test_supplied_weights_are_taken_in_and_not_trained(smoke_copy, run_cli: RunCli, tmp_path: Path):
