@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from pipeline.runtime.artifacts import Artifacts
 from pipeline.runtime.atomic import write_json
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import SPLITS, RunFolder
@@ -80,6 +81,11 @@ class Job:
         views = self.settings.views
         own = {"student": views.student_policy, "teacher": views.teacher_policy}
         return own.get(bank, bank.removeprefix("teacher-"))
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """The files of its run, each with the step that makes it."""
+        return Artifacts(self.run)
 
     @property
     def taught_members(self) -> int:

@@ -98,16 +98,6 @@ def output_digest(run: RunFolder, step_name: str, path: Path) -> str:
         ) from None
 
 
-def view_digests(run: RunFolder, bank: str, split: str, views: int) -> dict[str, str]:
-    """Digests of the first `views` views of a split, by name, in order."""
-    return {
-        f"{bank} view {view} of {split}": output_digest(
-            run, run.view_step(bank, split, view), run.view(bank, split, view)
-        )
-        for view in range(views)
-    }
-
-
 def _identity(step: Step) -> dict[str, Any]:
     return {"version": step.version, "reads": step.reads, "settings": value_digest(step.settings)}
 

@@ -22,7 +22,7 @@ from pipeline.runtime.console import progress, say
 from pipeline.runtime.engine import worker_count
 from pipeline.runtime.folder import SPLITS
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import Step, output_digest, run_step, why_not_current
+from pipeline.runtime.steps import Step, run_step, why_not_current
 
 FEWEST_IMAGES_FOR_A_POOL = 2_000  # a worker needs seconds to start; a small contest is done by then
 
@@ -80,7 +80,7 @@ def _step(job: Job, stored: StoredView, facts: ContestFacts) -> Step:
     bank, split, _ = stored
     settings = {"policy": job.policy_of(bank), "seed": job.settings.views.seed, "version": POLICIES_VERSION}
     settings["ids"] = value_digest(facts.ids[split])  # each image's own seed comes from its id
-    reads = {"images": output_digest(job.run, "prepare-decode", job.run.clean(split))}
+    reads = {"images": job.artifacts.clean(split).digest()}
     return Step(job.run.view_step(*stored), 1, reads, settings, (job.run.view(*stored),), quick=True)
 
 

@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import output_digest
 
 
 def shipped_precision(job: Job) -> str:
     """The precision that the pack stage chose. Raises RequestError when it was not done yet."""
-    output_digest(job.run, "pack", job.run.pack_record)
+    job.artifacts.pack_record.digest()
     return json.loads(job.run.pack_record.read_text())["chosen"]
 
 

@@ -8,7 +8,6 @@ from pipeline.runtime.console import say
 from pipeline.runtime.device import pick_device
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job, load_request, save_request
-from pipeline.runtime.steps import output_digest
 from pipeline.stages.check_request import check_request
 from pipeline.stages.delivery.deliver import deliver
 from pipeline.stages.request import embedded_contest, is_embedded
@@ -41,7 +40,7 @@ def run_all(job: Job) -> int:
 def run_stage(stage: Stage, job: Job, member: int | None) -> int:
     """Do one stage of a run that was started before; the exit code. Raises RequestError when it is too early."""
     if stage.name != STAGES[0].name:
-        output_digest(job.run, "prepare-decode", job.run.contest)  # refuses where the contest has not been read
+        job.artifacts.contest.digest()  # refuses where the contest has not been read
     device = pick_device(job.settings.device) if stage.on_device else None
     options = {} if member is None else {"only": member}
     fits = stage.do(job, device, **options)

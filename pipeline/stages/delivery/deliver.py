@@ -13,10 +13,11 @@ from typing import Any
 from models.students.short_form import name_of
 from pipeline.contest.facts import load_contest
 from pipeline.data.soft_labels import load_soft_labels, save_soft_labels
+from pipeline.runtime.artifacts import digests
 from pipeline.runtime.atomic import file_digest, value_digest, write_bytes, write_json
 from pipeline.runtime.console import say
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import Step, output_digest, read_notes, receipt_reads, run_step
+from pipeline.runtime.steps import Step, read_notes, receipt_reads, run_step
 from pipeline.stages.shipped import shipped_precision
 from pipeline.stages.student.network import trained_architecture
 
@@ -27,13 +28,10 @@ DELIVERED_VIEWS = 8  # soft labels of more views stay in the run: the delivered 
 def deliver(job: Job, stage_seconds: dict[str, float]) -> None:
     """Fill submissions/<name>/ and write its manifest last; `stage_seconds` are what each stage took."""
     run, precision = job.run, shipped_precision(job)
-    reads = {
-        "packed file": output_digest(run, "pack", run.packed(precision)),
-        "measurements": output_digest(run, "pack", run.pack_record),
-        "predictions": output_digest(run, "predict", run.predictions),
-        "teacher predictions": output_digest(run, "predict", run.teacher_predictions),
-        "soft labels": output_digest(run, "export-soft-labels", run.soft_labels),
-    }
+    artifacts = job.artifacts
+    inputs = {"packed file": artifacts.packed(precision), "measurements": artifacts.pack_record}
+    inputs |= {"predictions": artifacts.predictions, "teacher predictions": artifacts.teacher_predictions}
+    reads = digests(inputs | {"soft labels": artifacts.soft_labels})
     settings = job.request.model_dump(mode="json")
     writes = tuple(run.submission / name for name in (*_sources(job, precision), "manifest.json"))
 

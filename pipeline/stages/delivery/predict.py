@@ -17,13 +17,14 @@ from pipeline.contest.facts import load_contest
 from pipeline.contest.source import open_source
 from pipeline.contest.submission import write_submission
 from pipeline.data.soft_labels import load_soft_labels
+from pipeline.runtime.artifacts import digests
 from pipeline.runtime.console import progress, say
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import SPLITS
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import Step, output_digest, run_step
+from pipeline.runtime.steps import Step, run_step
 from pipeline.runtime.tensor_file import save_tensors
-from pipeline.stages.shipped import shipped_file
+from pipeline.stages.shipped import shipped_file, shipped_precision
 from pipeline.training.inference import load_packed, predict_with_packed
 from pipeline.training.metrics import evaluate
 
@@ -31,12 +32,10 @@ from pipeline.training.metrics import evaluate
 def predict(job: Job, _: object) -> None:
     """Write the run's predictions, and the ensemble's beside them."""
     packed = shipped_file(job)
-    reads = {
-        "packed file": output_digest(job.run, "pack", packed),
-        "contest": output_digest(job.run, "prepare-decode", job.run.contest),
-        "soft labels": output_digest(job.run, "export-soft-labels", job.run.soft_labels),
-    }
-    reads |= {split: output_digest(job.run, "prepare-decode", job.run.clean(split)) for split in SPLITS}
+    artifacts = job.artifacts
+    inputs = {"packed file": artifacts.packed(shipped_precision(job)), "contest": artifacts.contest}
+    inputs |= {"soft labels": artifacts.soft_labels} | {split: artifacts.clean(split) for split in SPLITS}
+    reads = digests(inputs)
     writes = (job.run.predictions, job.run.teacher_predictions, job.run.student_log_probs)
     step = Step("predict", 3, reads, {"final": job.request.final}, writes)
     run_step(job.run, step, lambda: _predict_run(job, packed), full_check=job.full_check)

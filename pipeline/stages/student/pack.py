@@ -20,10 +20,11 @@ from models.packed.student_file import pack_low_bit, pack_student, unpack_studen
 from models.students.architecture import Architecture
 from pipeline.data.batches import Normalisation
 from pipeline.data.soft_labels import load_soft_labels
+from pipeline.runtime.artifacts import digests
 from pipeline.runtime.atomic import write_bytes, write_json
 from pipeline.runtime.console import say
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import Step, output_digest, run_step
+from pipeline.runtime.steps import Step, run_step
 from pipeline.runtime.tensor_file import load_tensors
 from pipeline.stages.calibration import calibration_images
 from pipeline.stages.evaluation import evaluate_split
@@ -37,12 +38,9 @@ def pack(job: Job, _: object) -> None:
     Always on the CPU and in float32: what is measured is the file, not the machine.
     """
     settings = job.settings.pack.model_dump() | {"budget_bytes": job.request.budget_bytes, "final": job.request.final}
-    reads = {
-        "student": output_digest(job.run, "distill", job.run.student),
-        "quantised student": output_digest(job.run, "quantise", job.run.quantised_student),
-        "soft labels": output_digest(job.run, "export-soft-labels", job.run.soft_labels),
-        "contest": output_digest(job.run, "prepare-decode", job.run.contest),
-    }
+    artifacts = job.artifacts
+    inputs = {"student": artifacts.student, "quantised student": artifacts.quantised_student}
+    reads = digests(inputs | {"soft labels": artifacts.soft_labels, "contest": artifacts.contest})
     architecture = trained_architecture(job)
     settings |= {"inductive": job.request.inductive, "tta_flip": job.settings.tta_flip()}
     settings |= {"levels": bit_plan(job.settings, architecture)}

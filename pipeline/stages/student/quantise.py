@@ -14,7 +14,7 @@ from pipeline.runtime.atomic import value_digest
 from pipeline.runtime.console import say
 from pipeline.runtime.device import Device
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import Step, output_digest, run_step
+from pipeline.runtime.steps import Step, run_step
 from pipeline.stages.student.network import (
     bit_plan,
     expected_bytes,
@@ -37,7 +37,7 @@ GROWTH, GROWING_EPOCHS = 0.0024, 5
 def quantise(job: Job, device: Device) -> None:
     """Give the student low-bit weights and train it on, for no epoch at all where the settings say so."""
     own, distill = job.settings.quantise, job.settings.distill
-    reads = student_reads(job) | {"student": output_digest(job.run, "distill", job.run.student)}
+    reads = student_reads(job) | {"student": job.artifacts.student.digest()}
     architecture = trained_architecture(job)
     plan = bit_plan(job.settings, architecture)
     shared = {

@@ -11,11 +11,11 @@ from torch import nn
 from pipeline.contest.facts import ContestFacts, load_contest
 from pipeline.data.batches import FinalPhase, Normalisation, TrainingSet
 from pipeline.data.soft_labels import SoftLabels, load_soft_labels
+from pipeline.runtime.artifacts import digests
 from pipeline.runtime.atomic import append_line
 from pipeline.runtime.console import say
 from pipeline.runtime.device import Device
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import output_digest, view_digests
 from pipeline.runtime.training_settings import TrainingSettings
 from pipeline.stages.evaluation import evaluate_split
 from pipeline.training.inference import predict_log_probs
@@ -38,13 +38,10 @@ class StudentPhase:
 
 def student_reads(job: Job) -> dict[str, str]:
     """Digests of everything that a student learns from."""
-    reads = {
-        "contest": output_digest(job.run, "prepare-decode", job.run.contest),
-        "soft labels": output_digest(job.run, "export-soft-labels", job.run.soft_labels),
-    }
+    inputs = {"contest": job.artifacts.contest, "soft labels": job.artifacts.soft_labels}
     for split in job.request.student_splits:
-        reads |= view_digests(job.run, "student", split, job.settings.views.student_views)
-    return reads
+        inputs |= job.artifacts.views("student", split, job.settings.views.student_views)
+    return digests(inputs)
 
 
 def train_student(job: Job, device: Device, network: nn.Module, own: StudentPhase) -> TrainingResult:

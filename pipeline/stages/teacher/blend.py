@@ -16,7 +16,6 @@ from pipeline.runtime.console import say
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import SPLITS
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import output_digest
 from pipeline.runtime.tensor_file import load_tensors
 from pipeline.training.ensemble import blend, normalise
 from pipeline.training.fit_ensemble import fit_ensemble
@@ -31,7 +30,7 @@ def labels_for_teaching(job: Job, facts: ContestFacts) -> list[int]:
 
 def check_enough_images(job: Job) -> None:
     """Refuse, before anything is trained, folds and fitted weights for which a class has too few images."""
-    output_digest(job.run, "prepare-decode", job.run.contest)  # refuses where the contest has not been read
+    job.artifacts.contest.digest()  # refuses where the contest has not been read
     facts = load_contest(job.run.contest)
     needs = [("teach.folds", "labelled", labels_for_teaching(job, facts), job.settings.teach.folds)]
     if job.settings.export.weights == "fitted":

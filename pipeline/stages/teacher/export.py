@@ -14,12 +14,13 @@ from torch import Tensor
 
 from pipeline.contest.facts import load_contest
 from pipeline.data.soft_labels import SoftLabels, check_soft_labels, save_soft_labels
+from pipeline.runtime.artifacts import digests
 from pipeline.runtime.atomic import file_digest
 from pipeline.runtime.console import progress, say
 from pipeline.runtime.device import Device
 from pipeline.runtime.folder import SPLITS
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import Step, output_digest, read_notes, run_step, view_digests
+from pipeline.runtime.steps import Step, read_notes, run_step
 from pipeline.runtime.tensor_file import save_tensors
 from pipeline.stages.evaluation import evaluate_split
 from pipeline.stages.teacher.blend import blend_members, check_enough_images
@@ -39,19 +40,19 @@ def export(job: Job, device: Device) -> None:
 
 
 def _view_reads(job: Job) -> dict[str, str]:
-    reads = {"contest": output_digest(job.run, "prepare-decode", job.run.contest)}
+    inputs = {"contest": job.artifacts.contest}
     for split in SPLITS:
-        reads |= view_digests(job.run, "student", split, job.student_views(split))
-    return reads
+        inputs |= job.artifacts.views("student", split, job.student_views(split))
+    return digests(inputs)
 
 
 def _digests_by_split(job: Job) -> dict[str, tuple[str, ...]]:
-    views = {split: view_digests(job.run, "student", split, job.student_views(split)) for split in SPLITS}
-    return {split: tuple(digests.values()) for split, digests in views.items()}
+    views = {split: job.artifacts.views("student", split, job.student_views(split)) for split in SPLITS}
+    return {split: tuple(digests(of_split).values()) for split, of_split in views.items()}
 
 
 def _export_step(job: Job, member: int) -> Step:
-    reads = {"member": output_digest(job.run, f"teach-{member:02d}", job.run.member(member))} | _view_reads(job)
+    reads = {"member": job.artifacts.member(member).digest()} | _view_reads(job)
     settings = {"tta_flip": job.settings.export.tta_flip, "size": job.settings.teach.members[member].inference_size}
     return Step(f"export-{member:02d}", 2, reads, settings, (job.run.member_log_probs(member),))
 
@@ -87,10 +88,8 @@ def _predict_views(job: Job, device: Device, member: int) -> dict[str, Tensor]:
 
 def _blend(job: Job) -> None:
     members = len(job.settings.teach.members)
-    reads = {
-        f"member {i}": output_digest(job.run, f"export-{i:02d}", job.run.member_log_probs(i)) for i in range(members)
-    }
-    reads["contest"] = output_digest(job.run, "prepare-decode", job.run.contest)
+    inputs = {f"member {i}": job.artifacts.member_log_probs(i) for i in range(members)}
+    reads = digests(inputs | {"contest": job.artifacts.contest})
     settings = job.settings.export.model_dump(mode="json", exclude={"tta_flip"}) | {"final": job.request.final}
     if job.settings.teach.folds or job.settings.export.weights == "fitted":
         settings |= {"folds": job.settings.teach.folds, "seed": job.settings.data.seed}

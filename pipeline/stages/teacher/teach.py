@@ -15,12 +15,13 @@ from models.teachers.short_resnet import WhitenedPatches
 from pipeline.contest.facts import ContestFacts, load_contest
 from pipeline.data.batches import Normalisation, TrainingSet, size_at
 from pipeline.data.folds import fold_of_images, rows_of_member
+from pipeline.runtime.artifacts import digests
 from pipeline.runtime.atomic import append_line, file_digest, value_digest
 from pipeline.runtime.console import say
 from pipeline.runtime.device import Device
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import Step, output_digest, run_step, view_digests
+from pipeline.runtime.steps import Step, run_step
 from pipeline.runtime.tensor_file import save_tensors
 from pipeline.runtime.training_settings import MemberSettings
 from pipeline.stages.calibration import calibration_images
@@ -54,12 +55,12 @@ def teach(job: Job, device: Device, only: int | None = None) -> None:
 def member_step(job: Job, member: int) -> Step:
     """The step that makes a member."""
     row = job.settings.teach.members[member]
-    reads = {"contest": output_digest(job.run, "prepare-decode", job.run.contest)}
+    reads = {"contest": job.artifacts.contest.digest()}
     if row.weights:
         reads["weights"] = _weights_digest(row)
     else:
         for split in job.request.labelled_splits:
-            reads |= view_digests(job.run, job.teacher_bank(row), split, job.settings.views.teacher_views)
+            reads |= digests(job.artifacts.views(job.teacher_bank(row), split, job.settings.views.teacher_views))
     settings = row.shaping() | {"image_size": job.settings.data.image_size}
     if job.settings.teach.folds:
         settings |= {"folds": job.settings.teach.folds, "member": member, "fold_seed": job.settings.data.seed}

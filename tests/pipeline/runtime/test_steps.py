@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -8,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import RunFolder
-from pipeline.runtime.steps import Step, output_digest, read_notes, run_step, view_digests, why_not_current
+from pipeline.runtime.steps import Step, read_notes, run_step, why_not_current
 
 
 @pytest.fixture
@@ -161,30 +159,3 @@ def test_no_receipt_while_the_work_is_going_on_nor_after_it_failed(
     assert not run.receipt("distill").exists()
     assert why_not_current(run, step) == ""
     assert run_step(run, step, work_of(step))  # the lock was released
-
-
-def make_two_views(run: RunFolder) -> None:
-    for view, name in enumerate(("prepare-decode", "prepare-student-testing-001")):
-        path = run.view("student", "testing", view)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        step = Step(name, 1, {}, {}, (path,))
-        run_step(run, step, work_of(step, name.encode()))
-
-
-def test_a_stage_started_too_early_names_the_one_before_it(run: RunFolder, step: Step):
-    with pytest.raises(RequestError, match=r"run r: teach-00 is not done yet; run \./run\.sh teach --name r first"):
-        output_digest(run, "teach-00", run.member(0))
-    make_two_views(run)
-    with pytest.raises(RequestError, match=r"prepare-student-testing-002 is not done yet; run \./run\.sh prepare"):
-        view_digests(run, "student", "testing", 3)
-    run_step(run, step, work_of(step))
-    with pytest.raises(RequestError, match="distill is not done yet"):
-        output_digest(run, "distill", run.student)
-
-
-def test_view_digests_are_those_of_the_files_in_order(run: RunFolder):
-    make_two_views(run)
-    assert view_digests(run, "student", "testing", 2) == {
-        "student view 0 of testing": hashlib.sha256(b"prepare-decode").hexdigest(),
-        "student view 1 of testing": hashlib.sha256(b"prepare-student-testing-001").hexdigest(),
-    }
