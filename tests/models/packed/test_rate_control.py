@@ -16,7 +16,7 @@ class Packer:
         return bytes(round(self.size_bytes / step_scale))
 
 
-def test_a_file_that_fills_the_limit_keeps_its_learned_steps():
+def test_a_file_that_fills_the_limit_keeps_the_steps_that_it_learned():
     packer = Packer(995)
     assert fit_limit(packer, 1000).step_scale == 1.0
     assert packer.asked == [1.0]
@@ -29,7 +29,7 @@ def test_the_file_ends_in_the_last_hundredth(size_bytes):
     assert 1.0 < fitted.step_scale <= COARSEST
 
 
-def test_a_network_that_does_not_fill_the_limit_keeps_its_learned_steps():
+def test_a_network_that_does_not_fill_the_limit_keeps_the_steps_that_it_learned():
     packer = Packer(900)
     fitted = fit_limit(packer, 1000)
     assert (fitted.step_scale, len(fitted.data), packer.asked) == (1.0, 900, [1.0])

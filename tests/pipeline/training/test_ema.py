@@ -50,7 +50,7 @@ def test_the_decay_is_a_limit():
     assert values(ema.network) == pytest.approx([0.25 * 0.75 + 0.25, -2.0 * 0.75 - 2.0])
 
 
-def test_batchnorm_statistics_are_averaged_and_its_counter_is_copied():
+def test_batchnorm_means_are_averaged_and_its_counter_is_copied():
     norm = nn.BatchNorm2d(2)
     ema = ExponentialMovingAverage(norm, 0.999)
     norm.running_mean.copy_(torch.tensor([1.0, -2.0]))
