@@ -60,12 +60,11 @@ def measure(folder: Path, labels_folder: Path, data: Path, scratch: Path) -> dic
     truth_N = np.array([record.label for record in contest.splits["validation"]])
     row = {"precision": packed.precision, "packed_bytes": (folder / OWN[0]).stat().st_size}
     figures = {"accuracy": accuracy(ours["validation"], truth_N), **found["validation"]}
-    protocol = ("inductive" if header.inductive else "transductive") + (", final" if header.final else "")
-    claim = {"split": "validation", "protocol": protocol, "value": figures["accuracy"], "images": len(truth_N)}
+    claim = {"split": "validation", "protocol": header.protocol, "value": figures["accuracy"], "images": len(truth_N)}
     testing = found["testing"]
     return row | {
         "contest": contest.name,
-        "protocol": protocol,
+        "protocol": header.protocol,
         "tta_flip": header.tta_flip,
         "network": name_of(header.architecture),
         "parameters": parameter_count(header.architecture),

@@ -74,8 +74,8 @@ def _carry_out(argv: list[str], root: Path) -> int:
     if name == OF_RUN_SH:
         raise RequestError("run.sh itself does this: ./run.sh test [--long] [arguments of pytest]")
     if name not in COMMANDS:
-        is_data = f" (did you mean --data {name}?)" if Path(name).exists() else ""
-        near = is_data or nearest(name, [*COMMANDS, "help", OF_RUN_SH])
+        data_hint = f" (did you mean --data {name}?)" if Path(name).exists() else ""
+        near = data_hint or nearest(name, [*COMMANDS, "help", OF_RUN_SH])
         raise RequestError(f"unknown command {name!r}{near}; ./run.sh help lists them all")
     parser = _parser(name, COMMANDS[name])
     _refuse_unknown_options(parser, argv)
@@ -88,8 +88,8 @@ def _refuse_unknown_options(parser: ArgumentParser, argv: list[str]) -> None:
     unknown = [word for word in argv if word.startswith("--") and word.partition("=")[0] not in known]
     if unknown:
         word = unknown[0].partition("=")[0]
-        is_command = f" (a command: ./run.sh {word[2:]})" if word[2:] in COMMANDS else ""
-        near = is_command or nearest(word, known)
+        command_hint = f" (a command: ./run.sh {word[2:]})" if word[2:] in COMMANDS else ""
+        near = command_hint or nearest(word, known)
         parser.error(f"unrecognized arguments: {' '.join(argv[argv.index(unknown[0]) :])}{near}")
 
 

@@ -40,6 +40,11 @@ class Header:
     final: bool = False
     tta_flip: bool = False
 
+    @property
+    def protocol(self) -> str:
+        """`transductive` or `inductive`, with `, final` where validation took part in training."""
+        return ("inductive" if self.inductive else "transductive") + (", final" if self.final else "")
+
     def __post_init__(self) -> None:
         if len(self.classes) != self.architecture.classes:
             raise ValueError(f"{len(self.classes)} class names, the network has {self.architecture.classes} classes")

@@ -23,6 +23,10 @@ SECOND_BLOCK = 32  # from this width on, a second block comes before more width:
 TOP = 2  # widths that a top has at least, as the stage below it
 
 
+class NoneFitsError(ValueError):
+    """No student is small enough for a number of bytes."""
+
+
 def packed_size_bytes(architecture: Architecture, *, classes: tuple[str, ...], precision: str) -> int:
     """Return the exact size of the packed file: no codec's size depends on the weights.
 
@@ -64,7 +68,9 @@ def propose_network(
     family: str = FAMILY,
     depth: int | None = None,
 ) -> Network:
-    """Return the largest student whose low-bit file is expected to fit; ValueError, with the least size, if none does.
+    """Return the largest student whose low-bit file is expected to fit.
+
+    Raises NoneFitsError, with the least size, if none does, and ValueError for a depth that the family cannot have.
 
     First the widest, or without a `depth` of one's own the largest of a row of widths and depths, with a top of twice
     its width, then with a wider top. For plain, `depth` is the hidden layer.
@@ -88,7 +94,7 @@ def propose_network(
     least, *larger = [shape for shape in _shapes(family, depth) if shape[0] % step == 0]
     smallest = size_of(least, TOP * least[0])
     if smallest > AIM * limit_bytes:
-        raise ValueError(f"the smallest student takes about {smallest} bytes")
+        raise NoneFitsError(f"the smallest student takes about {smallest} bytes")
     shape = max((shape for shape in larger if fits(shape, TOP * shape[0])), default=least)
     top = TOP * shape[0]
     while has_top and top + step <= TOP_RANGE[1] and fits(shape, top + step):

@@ -1,4 +1,6 @@
-"""The two errors that are not bugs. Each carries one line for the user and an exit code."""
+"""The two errors that are not bugs, each with one line for the user and an exit code; a check that raises one."""
+
+from pathlib import Path
 
 
 class RequestError(Exception):
@@ -11,3 +13,9 @@ class MachineError(Exception):
     """The machine failed (exit 3): disk, memory, network, permission, non-finite loss. The run can be resumed."""
 
     exit_code = 3
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no file. Raises RequestError."""
+    if not path.is_file():
+        raise RequestError(f"{path}: {'is a folder, expected a file' if path.is_dir() else 'no such file'}")

@@ -13,7 +13,6 @@ from typing import Any
 
 from pipeline.runtime.atomic import file_digest, value_digest, write_json
 from pipeline.runtime.console import say
-from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import RunFolder
 
 RECORDED = ("size_bytes", "mtime_ns", "sha256")  # of every output
@@ -82,20 +81,6 @@ def receipt_reads(run: RunFolder, step_name: str) -> dict[str, str]:
         return dict(json.loads(run.receipt(step_name).read_text())["reads"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}
-
-
-def output_digest(run: RunFolder, step_name: str, path: Path) -> str:
-    """sha256 of an output from the receipt of its step, without reading the file.
-
-    Raises RequestError when that step never finished: a single stage was started too early.
-    """
-    try:
-        return json.loads(run.receipt(step_name).read_text())["outputs"][path.name]["sha256"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        stage = step_name.partition("-")[0]
-        raise RequestError(
-            f"run {run.name}: {step_name} is not done yet; run ./run.sh {stage} --name {run.name} first"
-        ) from None
 
 
 def _identity(step: Step) -> dict[str, Any]:

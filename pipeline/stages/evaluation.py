@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from pipeline.contest.facts import load_contest
+from pipeline.contest.facts import ContestFacts
 from pipeline.data.soft_labels import SoftLabels
 from pipeline.runtime.request import Job
 from pipeline.training.metrics import evaluate
 
 
 def evaluate_split(
-    job: Job, split: str, log_probs_NC: np.ndarray, soft_labels: SoftLabels | None = None
+    job: Job, facts: ContestFacts, split: str, log_probs_NC: np.ndarray, soft_labels: SoftLabels | None = None
 ) -> dict[str, float]:
     """Figures by name, such as validation_accuracy and validation_kl, of log-probabilities for a split's clean images.
 
@@ -17,7 +17,7 @@ def evaluate_split(
     """
     if split not in job.request.claimable_splits:
         return {}
-    labels_N = np.array(load_contest(job.run.contest).labels[split])
+    labels_N = np.array(facts.labels[split])
     ensemble_NC = None if soft_labels is None else soft_labels.log_probs_VNC[split][0].float().numpy()
     known_N = None if (labels_N < 0).any() else labels_N
     return {f"{split}_{name}": value for name, value in evaluate(log_probs_NC, known_N, ensemble_NC).items()}

@@ -20,21 +20,10 @@ from pipeline import __main__ as command_line
 from pipeline.runtime.errors import MachineError
 from pipeline.runtime.exit_codes import SignalReceived
 from pipeline.stages.run import STAGES
+from tests.models.students.test_build import REFERENCE_PARAMETERS
 
 RunCli = Callable[..., tuple[int, str, str]]
 REPOSITORY = Path(command_line.__file__).parents[1]
-PARAMETERS = {
-    "reference-student": 120_859,
-    "reference-plain-cnn": 242_203,
-    "reference-depthwise": 161_819,
-    "reference-depthwise-large": 239_899,
-    "reference-group-half": 163_259,
-    "reference-group-quarter": 166_139,
-    "reference-group-eighth": 171_899,
-    "reference-group-one": 243_323,
-    "reference-group-large": 237_043,
-    "studentnet": 256_779,
-}
 
 
 def test_without_data_there_are_the_digits(run_cli: RunCli, tmp_path: Path):
@@ -184,10 +173,12 @@ def test_help_names_every_option_of_a_run(run_cli: RunCli, tmp_path: Path):
 def test_models(run_cli: RunCli, tmp_path: Path):
     code, out, _ = run_cli(["models", "--json"], tmp_path)
     assert code == 0
-    assert {row["name"]: row["parameters"] for row in json.loads(out)} == PARAMETERS
+    assert {row["name"]: row["parameters"] for row in json.loads(out)} == REFERENCE_PARAMETERS
     code, out, _ = run_cli(["models"], tmp_path)
     assert code == 0
-    for row, (name, parameters) in zip(out.split("\n\n")[0].splitlines()[1:], PARAMETERS.items(), strict=True):
+    for row, (name, parameters) in zip(
+        out.split("\n\n")[0].splitlines()[1:], REFERENCE_PARAMETERS.items(), strict=True
+    ):
         assert row.split()[:2] == [name, f"{parameters:,}"]
     assert "  residual-WIDTH-DEPTH-TOP (1 to 512, 1 to 64, 1 to 2048)\n" in out
 

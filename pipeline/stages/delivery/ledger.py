@@ -7,7 +7,7 @@ from typing import Any
 from models.packed.container import PREFIX_BYTES, PackedFileError, is_packed
 from models.packed.ledger import LedgerRow, ledger
 from pipeline.runtime.console import table
-from pipeline.runtime.errors import RequestError
+from pipeline.runtime.errors import RequestError, check_file
 
 COLUMNS = ("name", "shape", "weights", "bits", "entropy", "coded", "side", "bytes", "share")
 _NOTE = "bits and entropy are per weight; coded: the weights themselves; side: scales, tables, lengths"
@@ -15,8 +15,7 @@ _NOTE = "bits and entropy are per weight; coded: the weights themselves; side: s
 
 def read_ledger(path: Path) -> list[LedgerRow]:
     """The rows of a packed file; RequestError when there is no such file, or it is none of ours, or a damaged one."""
-    if not path.is_file():
-        raise RequestError(f"{path}: {'is a folder, expected a file' if path.is_dir() else 'no such file'}")
+    check_file(path)
     with path.open("rb") as stream:
         if not is_packed(stream.read(PREFIX_BYTES)):
             raise RequestError(f"{path}: not a packed file of this program, it has no ledger")

@@ -24,21 +24,21 @@ from pipeline.runtime.folder import SPLITS
 from pipeline.runtime.request import Job
 from pipeline.runtime.steps import Step, run_step
 from pipeline.runtime.tensor_file import save_tensors
-from pipeline.stages.shipped import shipped_file, shipped_precision
+from pipeline.stages.shipped import shipped_precision
 from pipeline.training.inference import load_packed, predict_with_packed
 from pipeline.training.metrics import evaluate
 
 
 def predict(job: Job, _: object) -> None:
     """Write the run's predictions, and the ensemble's beside them."""
-    packed = shipped_file(job)
     artifacts = job.artifacts
-    inputs = {"packed file": artifacts.packed(shipped_precision(job)), "contest": artifacts.contest}
+    packed = artifacts.packed(shipped_precision(job))
+    inputs = {"packed file": packed, "contest": artifacts.contest}
     inputs |= {"soft labels": artifacts.soft_labels} | {split: artifacts.clean(split) for split in SPLITS}
     reads = digests(inputs)
     writes = (job.run.predictions, job.run.teacher_predictions, job.run.student_log_probs)
     step = Step("predict", 3, reads, {"final": job.request.final}, writes)
-    run_step(job.run, step, lambda: _predict_run(job, packed), full_check=job.full_check)
+    run_step(job.run, step, lambda: _predict_run(job, packed.path), full_check=job.full_check)
 
 
 def predict_folder(packed_file: Path, data: Path, out: Path, workers: int) -> int:

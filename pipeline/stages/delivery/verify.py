@@ -6,7 +6,7 @@ from models.packed.container import PREFIX_BYTES, PackedFileError, check_payload
 from models.students.architecture import Architecture
 from models.students.short_form import rows_name, short_form
 from pipeline.runtime.console import say
-from pipeline.runtime.errors import RequestError
+from pipeline.runtime.errors import RequestError, check_file
 from pipeline.runtime.request import Job
 from pipeline.stages.shipped import shipped_file
 
@@ -23,8 +23,7 @@ def verify_file(path: Path, budget_bytes: int) -> tuple[bool, list[str]]:
 
     Raises RequestError when there is no such file, or it is a packed file that is damaged: such a file proves nothing.
     """
-    if not path.is_file():
-        raise RequestError(f"{path}: {'is a folder, expected a file' if path.is_dir() else 'no such file'}")
+    check_file(path)
     size_bytes = path.stat().st_size
     with path.open("rb") as stream:
         packed = is_packed(stream.read(PREFIX_BYTES))
@@ -43,11 +42,11 @@ def _describe(path: Path) -> str:
         check_payloads(header, entries)  # with the check-sum, all that can be said without decoding
     except PackedFileError as error:
         raise RequestError(f"{path}: damaged packed file: {error}") from None
-    protocol = ("inductive" if header.inductive else "transductive") + (", final" if header.final else "")
     tta = ", flip TTA" if header.tta_flip else ""
     return (
         f"{path.name}: {_network(header.architecture)}, {len(header.classes)} classes, "
-        f"{header.image_size}x{header.image_size} pixels, {len(entries)} tensors, {protocol}{tta}, check-sum right"
+        f"{header.image_size}x{header.image_size} pixels, {len(entries)} tensors, "
+        f"{header.protocol}{tta}, check-sum right"
     )
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from models.compress.bit_plan import Bits
 from models.packed.header import Header
-from models.packed.size import low_bit_size_bytes, packed_size_bytes, propose_network
+from models.packed.size import NoneFitsError, low_bit_size_bytes, packed_size_bytes, propose_network
 from models.students import architecture_json
 from models.students.architecture import Architecture
 from models.students.build import build_student
@@ -58,10 +58,10 @@ def _propose(settings: Settings, classes: tuple[str, ...], budget_bytes: int) ->
         network = propose_network(
             budget_bytes, classes=classes, image_size=image_size, bits=wanted_bits(settings), **kind
         )
-    except ValueError as error:
-        if not str(error).startswith("the smallest student"):
-            raise RequestError(f"distill.network: {error}") from None
+    except NoneFitsError as error:
         raise RequestError(f"--budget {budget_bytes}: {error}, nothing was trained") from None
+    except ValueError as error:
+        raise RequestError(f"distill.network: {error}") from None
     return network.architecture(len(classes), image_size)
 
 

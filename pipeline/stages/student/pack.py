@@ -18,8 +18,9 @@ from models.packed.precisions import CODEC_NAMES, DEMONSTRATION, PRECISIONS, Cod
 from models.packed.rate_control import fit_limit
 from models.packed.student_file import pack_low_bit, pack_student, unpack_student
 from models.students.architecture import Architecture
+from pipeline.contest.facts import ContestFacts, load_contest
 from pipeline.data.batches import Normalisation
-from pipeline.data.soft_labels import load_soft_labels
+from pipeline.data.soft_labels import SoftLabels, load_soft_labels
 from pipeline.runtime.artifacts import digests
 from pipeline.runtime.atomic import write_bytes, write_json
 from pipeline.runtime.console import say
@@ -70,10 +71,11 @@ def _offered() -> tuple[str, ...]:
 
 
 def _pack(job: Job, architecture: Architecture) -> dict[str, Any]:
+    facts, soft_labels = load_contest(job.run.contest), load_soft_labels(job.run.soft_labels)
     measured = []
     for precision, data, step_scale in _packed_files(job, packed_header(job, architecture)):
         write_bytes(job.run.packed(precision), data)
-        measured.append(_measure(job, precision) | step_scale)
+        measured.append(_measure(job, facts, soft_labels, precision) | step_scale)
         say(_line(measured[-1]))
     shipped = choose(measured, job.settings.pack.precision, job.request.budget_bytes)
     rows = [asdict(row) for row in ledger(job.run.packed(shipped).read_bytes())]
@@ -109,7 +111,7 @@ def _packed_files(job: Job, header: Header) -> Iterator[tuple[str, bytes, dict[s
     yield CODEC_NAMES[Codec.LOW_BIT], fitted.data, {"step_scale": fitted.step_scale}
 
 
-def _measure(job: Job, precision: str) -> dict[str, Any]:
+def _measure(job: Job, facts: ContestFacts, soft_labels: SoftLabels, precision: str) -> dict[str, Any]:
     """Bytes on disk, and accuracy and fidelity of the file as it decodes, where validation may be claimed."""
     path = job.run.packed(precision)
     found: dict[str, Any] = {"precision": precision, "packed_bytes": path.stat().st_size}
@@ -117,7 +119,7 @@ def _measure(job: Job, precision: str) -> dict[str, Any]:
         return found
     images_NHWC = np.load(job.run.clean("validation"), mmap_mode="r")
     log_probs_NC = predict_with_packed(unpack_student(path.read_bytes()), images_NHWC)
-    return found | evaluate_split(job, "validation", log_probs_NC, load_soft_labels(job.run.soft_labels))
+    return found | evaluate_split(job, facts, "validation", log_probs_NC, soft_labels)
 
 
 def _line(measured: dict[str, Any]) -> str:

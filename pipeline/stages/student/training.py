@@ -53,7 +53,7 @@ def train_student(job: Job, device: Device, network: nn.Module, own: StudentPhas
     def on_epoch(result: EpochResult) -> None:
         line = {"stage": own.stage, "epoch": result.epoch, "loss": result.loss}
         validates = validates_after(result.epoch, own.settings.epochs)
-        found = _validate(job, device, result.network, normalisation, soft_labels) if validates else {}
+        found = _validate(job, device, result.network, normalisation, facts, soft_labels) if validates else {}
         shares = {name: value for name, value in found.items() if not name.endswith("kl")}
         shown = "".join(f", {name.replace('_', ' ')} {value:.2%}" for name, value in shares.items())
         line |= found
@@ -100,9 +100,11 @@ def _validate(
     device: Device,
     network: nn.Module,
     normalisation: Normalisation,
+    facts: ContestFacts,
     soft_labels: SoftLabels,
 ) -> dict[str, float]:
     """Figures of validation, or where none may be claimed there, the fidelity on the test images."""
     split = "validation" if "validation" in job.request.claimable_splits else "testing"
     images_NHWC = np.load(job.run.clean(split), mmap_mode="r")
-    return evaluate_split(job, split, predict_log_probs(network, images_NHWC, normalisation, device), soft_labels)
+    log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device)
+    return evaluate_split(job, facts, split, log_probs_NC, soft_labels)

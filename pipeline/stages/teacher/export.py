@@ -61,7 +61,9 @@ def _export_member(job: Job, device: Device, member: int) -> None:
     def work() -> dict[str, Any]:
         log_probs = _predict_views(job, device, member)
         save_tensors(job.run.member_log_probs(member), log_probs, {})
-        return evaluate_split(job, "validation", log_probs["validation"][0].float().numpy())
+        return evaluate_split(
+            job, load_contest(job.run.contest), "validation", log_probs["validation"][0].float().numpy()
+        )
 
     if run_step(job.run, _export_step(job, member), work, full_check=job.full_check):
         _say_accuracy(job, f"export-{member:02d}", f"member {member}")
@@ -108,7 +110,7 @@ def _blend(job: Job) -> None:
             final=job.request.final,
         )
         save_soft_labels(job.run.soft_labels, soft_labels)
-        return notes | evaluate_split(job, "validation", log_probs["validation"][0].float().numpy())
+        return notes | evaluate_split(job, facts, "validation", log_probs["validation"][0].float().numpy())
 
     if run_step(job.run, step, work, full_check=job.full_check):
         _say_accuracy(job, "export-soft-labels", f"ensemble of {members}")
@@ -126,14 +128,15 @@ def _take_given(job: Job) -> None:
 
     def work() -> dict[str, Any]:
         facts = load_contest(job.run.contest)
-        views = {split: list(digests) for split, digests in _digests_by_split(job).items()}
+        views = {split: list(of_split) for split, of_split in _digests_by_split(job).items()}
         for path, labels in zip(job.request.soft_labels, files, strict=True):
             check_soft_labels(labels, path, facts.classes, facts.ids, views)
         check_enough_images(job)
         labels, notes = average_soft_labels(job, files)
         save_soft_labels(job.run.soft_labels, labels)
         notes |= {"members": all_recorded_members(job)}
-        return notes | evaluate_split(job, "validation", labels.log_probs_VNC["validation"][0].float().numpy())
+        log_probs_NC = labels.log_probs_VNC["validation"][0].float().numpy()
+        return notes | evaluate_split(job, facts, "validation", log_probs_NC)
 
     if run_step(job.run, step, work, full_check=job.full_check):
         _say_accuracy(job, "export-soft-labels", f"soft labels of {' and '.join(job.request.soft_labels)}")

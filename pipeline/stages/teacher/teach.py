@@ -101,7 +101,7 @@ def _train(
         line = {"stage": "teach", "member": member, "epoch": result.epoch, "loss": result.loss}
         if "validation" in job.request.claimable_splits and validates_after(result.epoch, row.epochs):
             predicting = AtSize(result.network, size_at(result.epoch - 1, epochs=row.epochs, sizes=row.sizes))
-            line |= _validate(job, device, predicting, normalisation)
+            line |= _validate(job, device, predicting, normalisation, facts)
         line |= {"learning_rate": result.learning_rate, "seconds": round(result.seconds, 3)}
         append_line(job.run.metrics, line)
         shown = f", validation {line['validation_accuracy']:.2%}" if "validation_accuracy" in line else ""
@@ -149,9 +149,11 @@ def _training_set(job: Job, member: int, facts: ContestFacts, normalisation: Nor
     return TrainingSet(views, labels_N, None, len(facts.classes), normalisation, sizes=row.sizes, rows_N=rows_N)
 
 
-def _validate(job: Job, device: Device, network: nn.Module, normalisation: Normalisation) -> dict[str, float]:
+def _validate(
+    job: Job, device: Device, network: nn.Module, normalisation: Normalisation, facts: ContestFacts
+) -> dict[str, float]:
     images_NHWC = np.load(job.run.clean("validation"), mmap_mode="r")
-    return evaluate_split(job, "validation", predict_log_probs(network, images_NHWC, normalisation, device))
+    return evaluate_split(job, facts, "validation", predict_log_probs(network, images_NHWC, normalisation, device))
 
 
 def _weights_digest(row: MemberSettings) -> str:
