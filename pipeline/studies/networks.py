@@ -1,39 +1,39 @@
-"""Which kind of network holds the most accuracy in a given number of bytes, all trained alike.
-
-Widths are the largest whose low-bit files are expected to fit. Writes submissions/<name>/networks.csv.
-"""
+"""Which kind of network holds the most accuracy in a given number of bytes, all trained alike."""
 
 import itertools
-from collections.abc import Sequence
-from typing import Any
 
-from pipeline.runtime.request import Job
-from pipeline.studies.cells import Cell
-from pipeline.studies.tables import write_table
+from pipeline.studies.engine.rows import student_rows
+from pipeline.studies.engine.study import Cell, Options, Study
 
-BUDGETS = (100_000,)
-CANDIDATES = (
-    "auto-squeezed-1",
-    "auto-plain-0",  # the reference's, wider
-    "auto-residual-1",
-    "auto-dense-5",
-    "auto-inverted-2",
-    "auto-tied-2",
-    "auto-residual-2",
-    "auto-straight-2",
-    "auto-shuffled-2",
+FAMILIES = (
+    "squeezed-1",
+    "plain-0",  # the reference's, wider
+    "residual-1",
+    "dense-5",
+    "inverted-2",
+    "tied-2",
+    "residual-2",
+    "straight-2",
+    "shuffled-2",
 )
 
 
-def network_cells(budgets: Sequence[int], seeds: int) -> list[Cell]:
-    """Every candidate at every budget."""
-    cells = []
-    for budget, network, seed in itertools.product(budgets, CANDIDATES, range(seeds)):
-        sized = {"distill": {"network": network}, "pack": {"precision": "low-bit"}}
-        cells.append(Cell(f"{network.removeprefix('auto-')}-{budget}", budget, seed, ("low-bit",), sized))
-    return cells
+def cells(options: Options) -> list[Cell]:
+    """Every family at every budget, as wide as its low-bit file may be."""
+    found = []
+    for budget, family, seed in itertools.product(options.budgets, FAMILIES, range(options.seeds)):
+        changes = {"distill.network": f"auto-{family}", "pack.precision": "low-bit", "distill.seed": seed}
+        found.append(Cell(f"{family}-{budget}", changes, seed, budget))
+    return found
 
 
-def write_networks(study: Job, _: Cell, rows: Sequence[dict[str, Any]]) -> None:
-    """Bring the table up to a cell that was just trained."""
-    write_table(study.run.submission / "networks.csv", rows)
+STUDY = Study(
+    cells=cells,
+    x="packed_bytes",
+    y="validation_accuracy",
+    reading="At one budget the highest point is the family to take. "
+    "Families that differ by less than their standard errors are equal.",
+    rows=student_rows,
+    budgets=(100_000,),
+    series=lambda row: row.cell.rpartition("-")[0],
+)

@@ -1,0 +1,27 @@
+"""Which studies there are: every file of pipeline/studies is one. No torch."""
+
+import ast
+from pathlib import Path
+
+from pipeline.runtime.errors import RequestError
+from pipeline.runtime.load_settings import nearest
+
+FOLDER = Path(__file__).resolve().parent.parent
+
+
+def study_names() -> tuple[str, ...]:
+    """Their names, in order."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_")))
+
+
+def study_summaries() -> dict[str, str]:
+    """The first line of each file's docstring, by name."""
+    docstrings = {name: ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text())) for name in study_names()}
+    return {name: (docstring or "").partition("\n")[0] for name, docstring in docstrings.items()}
+
+
+def check_study(name: str) -> None:
+    """Refuse a study that does not exist. Raises RequestError with the nearest one."""
+    if name not in study_names():
+        near = nearest(name, list(study_names()))
+        raise RequestError(f"unknown study {name!r}{near}; expected one of {', '.join(study_names())}")
