@@ -25,9 +25,10 @@ from pipeline.contest.source import Source, open_source
 from pipeline.contest.submission import write_submission
 from pipeline.data.soft_labels import check_soft_labels, load_soft_labels
 from pipeline.data.views import create_image_array
-from pipeline.runtime.atomic import file_digest, write_json
+from pipeline.runtime.atomic import file_digest
 from pipeline.runtime.console import say
 from pipeline.runtime.engine import available_cores
+from pipeline.runtime.records import Manifest, read_manifest, write_record
 from pipeline.training.inference import load_packed, predict_with_packed
 from pipeline.training.metrics import accuracy, evaluate
 
@@ -92,17 +93,18 @@ def _check_csv(contest: Contest, log_probs_NC: np.ndarray, path: Path, scratch: 
         sys.exit(f"{path}: its student or soft labels give other predictions")
 
 
-def manifest(folder: Path, labels_folder: Path, found: dict[str, Any]) -> dict[str, Any]:
-    """The fields that `deliver` writes, as far as they are known; `fidelity_to` where that was not its teacher."""
-    source = json.loads((labels_folder / "manifest.json").read_text())
+def manifest(folder: Path, labels_folder: Path, found: dict[str, Any]) -> Manifest:
+    """The record that `deliver` writes, as far as it is known; `fidelity_to` where that was not its teacher."""
+    source = read_manifest(labels_folder / "manifest.json")
     shared = {name: {"submission": labels_folder.name, "sha256": file_digest(labels_folder / name)} for name in SHARED}
-    known = found | {"name": folder.name, "stage_seconds": {}, "shared": {}, "seeds": {"student": 0}}
-    known |= STATED[folder.name]
+    known = found | {"name": folder.name, "seeds": {"student": 0}}
+    known |= {name: value for name, value in STATED[folder.name].items() if name != "soft_labels_of"}
     known["fits"] = known["packed_bytes"] <= known["budget_bytes"]
     if known["teacher"] is None:
-        return {name: known.get(name) for name in source} | {"fidelity_to": shared[SHARED[0]]}
-    known |= {"teacher": source["teacher"], "shared": shared, "seeds": source["seeds"] | known["seeds"]}
-    return {name: known.get(name) for name in source}
+        return Manifest.read(known | {"fidelity_to": shared[SHARED[0]]})
+    assert source.teacher is not None
+    seeds = source.seeds | known["seeds"]
+    return Manifest.read(known | {"teacher": source.teacher.model_dump(mode="json"), "shared": shared, "seeds": seeds})
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, Any]]:
@@ -136,7 +138,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch_folder:
         figures = measure(student, teacher, given.data, Path(scratch_folder))
     if given.write:
-        write_json(student / "manifest.json", manifest(student, teacher, figures))
+        write_record(student / "manifest.json", manifest(student, teacher, figures))
     wrong = differences(json.loads((student / "manifest.json").read_text()), figures)
     say("\n".join(wrong) or f"{given.name}: as recorded, predictions byte for byte")
     sys.exit(bool(wrong))
