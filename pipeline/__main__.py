@@ -37,8 +37,9 @@ from pipeline.runtime.folder import RunFolder, check_name
 from pipeline.runtime.load_settings import load_settings, nearest
 from pipeline.runtime.request import Job, load_request
 from pipeline.runtime.settings import BUDGET_BYTES
-from pipeline.stages.request import check_data, check_study, contest_name, data_beside, resolve
+from pipeline.stages.request import check_data, contest_name, data_beside, resolve
 from pipeline.stages.run import STAGES, Stage
+from pipeline.studies.engine.catalogue import check_study
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder of run.sh: runs/ and submissions/ lie there
 RUN = ""  # what `./run.sh` without the name of a command does
@@ -120,7 +121,8 @@ def _run(given: Namespace, root: Path) -> int:
     request = resolve(arguments, root, _preset_of_this_machine)
     from pipeline.stages.whole_run import run_all
 
-    return run_all(Job(RunFolder(root, request.name), request, given.rehash))
+    run_all(Job(RunFolder(root, request.name), request, given.rehash))
+    return 0
 
 
 def _preset_of_this_machine() -> str:
@@ -137,7 +139,8 @@ def _stage_command(stage: Stage) -> Command:
         job = Job(run, load_request(run))
         from pipeline.stages.whole_run import run_stage
 
-        return run_stage(stage, job, getattr(given, "member", None))
+        run_stage(stage, job, getattr(given, "member", None))
+        return 0
 
     return Command(f"One stage of a run. {stage.summary}", options, work)
 
@@ -227,7 +230,7 @@ def _study(given: Namespace, root: Path) -> int:
         run_arguments(given), name=name, preset=given.preset or "study", budget_bytes=largest, study=given.study
     )
     request = resolve(arguments, root, _preset_of_this_machine)
-    from pipeline.studies.engine import run_study
+    from pipeline.studies.engine.run_study import run_study
 
     run_study(given.study, Job(RunFolder(root, request.name), request), tuple(given.budgets), given.seeds)
     return 0

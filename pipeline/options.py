@@ -6,7 +6,8 @@ from pathlib import Path
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import preset_names
 from pipeline.runtime.settings import BUDGET_BYTES
-from pipeline.stages.request import STUDIES, RunArguments, budget
+from pipeline.stages.request import RunArguments, budget
+from pipeline.studies.engine.catalogue import study_summaries
 
 
 def _data_option(parser: ArgumentParser, *, required: bool, meaning: str) -> None:
@@ -112,7 +113,10 @@ def bench_options(parser: ArgumentParser) -> None:
 
 def study_options(parser: ArgumentParser) -> None:
     """Options of a study."""
-    parser.add_argument("study", metavar="STUDY", help=f"one of {', '.join(STUDIES)}; members compares teachers")
+    summaries = study_summaries()
+    width = max(map(len, summaries))
+    parser.epilog = "\n".join(["studies:", *(f"  {name:{width}}  {line}" for name, line in summaries.items())])
+    parser.add_argument("study", metavar="STUDY", help=f"one of {', '.join(summaries)}")
     _data_option(parser, required=True, meaning="the contest")
     _preset_options(parser, "study")
     parser.add_argument("--name", metavar="NAME", help="the study; default: the contest's name and the study's")

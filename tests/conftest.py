@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline.__main__ import main
+from pipeline.runtime.artifacts import Artifacts
 from pipeline.runtime.folder import RunFolder
 
 # Images of 16x16 gain nothing from a second thread, and threads that wait for a busy core cost seconds an epoch.
@@ -59,6 +60,10 @@ class SmokeRun:
     @property
     def run(self) -> RunFolder:
         return RunFolder(self.root, "tiny")
+
+    @property
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.run)
 
     def receipts(self) -> dict[str, int]:
         """When each step was done."""

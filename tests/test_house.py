@@ -30,7 +30,7 @@ FLOORS = (
 # A stage opens its inputs once and passes arrays, networks and a settings section down to these rooms.
 KNOW_NO_RUN = ("pipeline.contest", "pipeline.data", "pipeline.training")
 OF_A_RUN = {"pipeline.runtime.folder", "pipeline.runtime.request", "pipeline.runtime.steps"}
-MOST_ROOMS, MOST_FLOORS, MOST_ARROWS = 12, 6, 50
+MOST_ROOMS, MOST_FLOORS, MOST_ARROWS = 12, 6, 40
 DOOR = "pipeline.__main__"  # the one place that imports late
 
 
@@ -104,6 +104,21 @@ def late_imports(path: Path) -> list[int]:
 def test_imports_stand_at_the_top(path: Path) -> None:
     assert bool(late_imports(path)) == (module_name(path) == DOOR)
     assert "TYPE_CHECKING" not in path.read_text()
+
+
+PROCESSES = (
+    r"^(?:from|import) (joblib|concurrent\.futures\.process|subprocess|multiprocessing)\b|ProcessPoolExecutor|os\.fork"
+)
+STARTS_PROCESSES = {
+    "pipeline.runtime.engine",  # all that works side by side
+    "pipeline.runtime.console",  # asks whether this is the first process
+    "pipeline.stages.delivery.manifest",  # asks git for the commit
+}
+
+
+def test_one_module_starts_the_processes_that_work() -> None:
+    found = {module_name(path) for path in SOURCES if re.search(PROCESSES, path.read_text(), re.MULTILINE)}
+    assert found == STARTS_PROCESSES
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:

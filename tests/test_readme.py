@@ -13,7 +13,7 @@ from pipeline.bench import run_bench
 from pipeline.runtime import exit_codes
 from pipeline.runtime.load_settings import PRESETS, preset_names
 from pipeline.stages.run import STAGES
-from pipeline.studies.engine import MEMBERS, STUDIES
+from pipeline.studies.engine.catalogue import study_names
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -48,7 +48,7 @@ def test_every_command_of_the_program_is_in_the_readme() -> None:
     first_words = {line.split()[0] if line.split() else RUN for line in COMMAND_LINES}
     assert {*COMMANDS, "help", "test"} == {word for word in first_words if not word.startswith("-")}
     studies = {words[1] for words in map(str.split, COMMAND_LINES) if words and words[0] == "study"}
-    assert studies == {*STUDIES, MEMBERS}
+    assert studies == {*study_names()}
 
 
 def arguments_of(line: str, smoke_arguments: tuple[str, ...]) -> list[str]:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.runtime.atomic import file_digest, value_digest
-from pipeline.runtime.load_settings import tuples
+from pipeline.runtime.load_settings import load_settings, tuples
+from pipeline.runtime.records import Manifest
 from pipeline.runtime.settings import Settings
-from pipeline.studies.recipes import gain_lines
-from pipeline.studies.tables import mean_and_error
+from pipeline.studies.engine.gains import gain_lines
+from pipeline.studies.engine.rows import StudentRow
+from pipeline.studies.engine.tables import mean_and_error, read_table
 
 ROOT = Path(__file__).resolve().parent.parent
 README, FOOD11, SPEED, STUDENTS = (
@@ -178,7 +180,9 @@ def test_recipes_are_those_of_their_tables(name: str, header: str) -> None:
     groups = study_groups(RECIPES / f"{name}.csv")
     assert min(map(len, groups)) >= 3
     assert table(STUDENTS, header) == [recipe_row(group) for group in groups]
-    lines = gain_lines(rows_of(RECIPES / f"{name}.csv"))  # over the first: the reference, and no final phase
+    lines = gain_lines(
+        read_table(RECIPES / f"{name}.csv", StudentRow)
+    )  # over the first: the reference, and no final phase
     assert len(lines) == 2 * (len(groups) - 1)
     for line in lines:
         assert f"- {line}" in STUDENTS
@@ -240,8 +244,9 @@ def test_what_is_delivered_is_whole(folder: Path) -> None:
     for name, twin in manifest.get("shared", {}).items():
         assert twin["sha256"] == file_digest(SUBMISSIONS / twin["submission"] / name)
     kept = {*manifest["sha256"], *manifest.get("shared", {})}
-    taught = {"teacher_predictions.csv", "soft_labels.safetensors"} if manifest["teacher"] else set()
-    assert kept == {"student.bin", "predictions.csv", *taught}
+    taught = {"teacher_predictions.csv", "soft_labels.safetensors"} if manifest.get("teacher") else set()
+    settings = {"settings.toml"} if manifest.get("settings") else set()
+    assert kept == {"student.bin", "predictions.csv", *taught, *settings}
     assert manifest["packed_bytes"] == (folder / "student.bin").stat().st_size <= manifest["budget_bytes"]
     with (folder / "predictions.csv").open(newline="") as file:
         header, *rows = csv.reader(file)
@@ -252,13 +257,21 @@ def test_what_is_delivered_is_whole(folder: Path) -> None:
 @pytest.mark.parametrize("folder", DELIVERED, ids=lambda folder: folder.name)
 def test_recorded_settings_are_those_of_the_program(folder: Path) -> None:
     manifest = manifest_of(folder)
-    if manifest["settings"] is None:  # of a file that no single run delivered
+    if "settings" not in manifest:  # of a file that no single run delivered
         assert manifest["made"] == "by hand-chained runs"
         return
     assert manifest["settings_sha256"] == value_digest(manifest["settings"])
     settings = Settings.model_validate(tuples(manifest["settings"]))
     assert settings.distill.final_phase.images == manifest["final_phase"]
     assert settings.tta_flip() == manifest["tta_flip"]
+    assert load_settings(str(folder / "settings.toml"), []) == settings
+
+
+@pytest.mark.parametrize("folder", STUDENT_FOLDERS, ids=lambda folder: folder.name)
+def test_manifests_are_records_of_this_format(folder: Path) -> None:
+    manifest = manifest_of(folder)
+    assert manifest["format"] == 1
+    assert Manifest.read(manifest).written() == manifest
 
 
 def test_no_file_is_stored_twice() -> None:

@@ -51,7 +51,7 @@ def build_workload(source: Source, data: DataSettings, images: int, folder: Path
 
     def augment() -> None:
         ids = tuple(f"{row}/{record.id}" for row, record in enumerate(records))
-        make_view(ViewTask(clean, ids, "student", 0, 1), view, None, lambda _: None)
+        make_view(ViewTask(clean, ids, "student", 0, 1), view)
 
     pixels_NHWC = create_image_array(clean, images, data.image_size)
     decoded = _per_second(decode, images)

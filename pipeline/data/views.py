@@ -9,8 +9,6 @@ workers and any order. View 0 is the clean image and is not made here. Shapes: N
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +19,6 @@ import numpy as np
 cv2.setNumThreads(0)  # the worker processes are the parallelism
 
 POLICIES_VERSION = 1  # raise when a policy below changes: stored views are then remade
-IMAGES_PER_TASK = 256  # large enough that a task's overhead is negligible, small enough for a smooth progress bar
 
 
 @dataclass(frozen=True)
@@ -62,35 +59,21 @@ def build_policy(name: str, image_size: int) -> A.Compose:
     return A.Compose(policies[name])
 
 
-def make_view(task: ViewTask, out: Path, pool: Executor | None, on_done: Callable[[int], None]) -> None:
-    """Write one view of every image to the .npy file `out`, in this process or on the pool's."""
+def make_view(task: ViewTask, out: Path) -> None:
+    """Write one view of every image to the .npy file `out`."""
     clean_NHWC = np.load(task.clean, mmap_mode="r")
-    create_image_array(out, len(clean_NHWC), clean_NHWC.shape[1]).flush()
-    starts = range(0, len(clean_NHWC), IMAGES_PER_TASK)
-    for done in _run(pool, functools.partial(_make_part, task, out), starts):
-        on_done(done)
+    view_NHWC = create_image_array(out, len(clean_NHWC), clean_NHWC.shape[1])
+    policy = build_policy(task.policy, clean_NHWC.shape[1])
+    for i, image_id in enumerate(task.ids):
+        policy.set_random_seed(view_seed(task.policy, task.seed, task.view, image_id))
+        view_NHWC[i] = policy(image=np.ascontiguousarray(clean_NHWC[i]))["image"]
+    view_NHWC.flush()
 
 
 def view_seed(policy: str, seed: int, view: int, image_id: str) -> int:
     """The seed of one image's generator, 32 bits, equal on every machine and Python."""
     text = f"{policy}\n{seed}\n{view}\n{image_id}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
-
-
-def _run(pool: Executor | None, work: Callable[[int], int], starts: Sequence[int]) -> Iterable[int]:
-    return map(work, starts) if pool is None else pool.map(work, starts)
-
-
-def _make_part(task: ViewTask, out: Path, start: int) -> int:
-    clean_NHWC = np.load(task.clean, mmap_mode="r")
-    view_NHWC = np.lib.format.open_memmap(out, "r+")
-    policy = build_policy(task.policy, clean_NHWC.shape[1])
-    stop = min(start + IMAGES_PER_TASK, len(clean_NHWC))
-    for i in range(start, stop):
-        policy.set_random_seed(view_seed(task.policy, task.seed, task.view, task.ids[i]))
-        view_NHWC[i] = policy(image=np.ascontiguousarray(clean_NHWC[i]))["image"]
-    view_NHWC.flush()
-    return stop - start
 
 
 def create_image_array(path: Path, count: int, image_size: int) -> np.memmap:

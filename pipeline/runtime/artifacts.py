@@ -5,17 +5,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.runtime.atomic import file_digest
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import RunFolder
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file of a run that knows which step makes it."""
+    """A file of a run that knows which step makes it. `file`: below the place of that step, or absolute."""
 
     run: RunFolder
     step: str
-    path: Path
+    file: str
+
+    @property
+    def path(self) -> Path:
+        """Where it lies. Raises RequestError in a study, when its step is not settled."""
+        return self.run.place(self.step) / self.file
+
+    @property
+    def key(self) -> str:
+        """Its name in the receipt."""
+        return Path(self.file).name if Path(self.file).is_absolute() else self.file
 
     def digest(self) -> str:
         """sha256 from the receipt of its step, without reading the file.
@@ -23,7 +34,7 @@ class Artifact:
         Raises RequestError when that step never finished: a single stage was started too early.
         """
         try:
-            return json.loads(self.run.receipt(self.step).read_text())["outputs"][self.path.name]["sha256"]
+            return json.loads(self.run.receipt(self.step).read_text())["outputs"][self.key]["sha256"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             name, stage = self.run.name, self.step.partition("-")[0]
             raise RequestError(
@@ -32,71 +43,112 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class GivenFile:
+    """A file from outside the run that a step reads, such as given soft labels."""
+
+    path: Path
+
+    def digest(self) -> str:
+        """sha256 of its bytes, read now."""
+        return file_digest(self.path)
+
+
+@dataclass(frozen=True)
 class Artifacts:
-    """Every artifact of a run that a later step may depend on."""
+    """Every artifact of a run."""
 
     run: RunFolder
 
     @property
     def contest(self) -> Artifact:
         """Classes, ids, labels, channel statistics and the format of the CSV."""
-        return Artifact(self.run, "prepare-decode", self.run.contest)
-
-    def view(self, bank: str, split: str, view: int) -> Artifact:
-        """A stored view; view 0 is the clean one."""
-        return Artifact(self.run, self.run.view_step(bank, split, view), self.run.view(bank, split, view))
-
-    def views(self, bank: str, split: str, count: int) -> dict[str, Artifact]:
-        """The first `count` views of a split, by name, in order."""
-        return {f"{bank} view {view} of {split}": self.view(bank, split, view) for view in range(count)}
+        return Artifact(self.run, "prepare-decode", "contest.json")
 
     def clean(self, split: str) -> Artifact:
-        """The clean images of a split."""
-        return self.view("", split, 0)
+        """View 0 of a split, of both banks: the decoded images, uint8 [N, H, W, 3]."""
+        return Artifact(self.run, "prepare-decode", f"views/clean/{split}.npy")
+
+    def view(self, bank: str, split: str, view: int) -> Artifact:
+        """A stored view, uint8 [N, H, W, 3]; view 0 is the clean one."""
+        if view == 0:
+            return self.clean(split)
+        return Artifact(self.run, f"prepare-{bank}-{split}-{view:03d}", f"views/{bank}/{split}.{view:03d}.npy")
 
     def member(self, member: int) -> Artifact:
-        """The weights of a member."""
-        return Artifact(self.run, f"teach-{member:02d}", self.run.member(member))
+        """The weights of a finished member."""
+        return Artifact(self.run, f"teach-{member:02d}", f"members/{member:02d}/member.safetensors")
+
+    def member_metrics(self, member: int) -> Artifact:
+        """One JSON line per epoch of a member."""
+        return Artifact(self.run, f"teach-{member:02d}", f"members/{member:02d}/metrics.jsonl")
 
     def member_log_probs(self, member: int) -> Artifact:
-        """Log-probabilities of a member for every view."""
-        return Artifact(self.run, f"export-{member:02d}", self.run.member_log_probs(member))
+        """Log-probabilities of a member for every view, float16 [V, N, C] per split."""
+        return Artifact(self.run, f"export-{member:02d}", f"members/{member:02d}/log_probs.safetensors")
 
     @property
     def soft_labels(self) -> Artifact:
         """The soft labels of every student view."""
-        return Artifact(self.run, "export-soft-labels", self.run.soft_labels)
+        return Artifact(self.run, "export-soft-labels", "soft_labels.safetensors")
 
     @property
     def student(self) -> Artifact:
-        """The weights of the finished student."""
-        return Artifact(self.run, "distill", self.run.student)
+        """The weights of the finished student, float32, with its architecture."""
+        return Artifact(self.run, "distill", "student/student.safetensors")
+
+    @property
+    def student_metrics(self) -> Artifact:
+        """One JSON line per epoch of the student."""
+        return Artifact(self.run, "distill", "student/metrics.jsonl")
 
     @property
     def quantised_student(self) -> Artifact:
-        """The student after LSQ."""
-        return Artifact(self.run, "quantise", self.run.quantised_student)
+        """The student after LSQ: float32 weights and the step sizes of their rounding."""
+        return Artifact(self.run, "quantise", "quantised/student.safetensors")
+
+    @property
+    def quantised_metrics(self) -> Artifact:
+        """One JSON line per epoch with low-bit weights."""
+        return Artifact(self.run, "quantise", "quantised/metrics.jsonl")
 
     def packed(self, precision: str) -> Artifact:
         """The packed file of one precision."""
-        return Artifact(self.run, "pack", self.run.packed(precision))
+        return Artifact(self.run, "pack", f"packed/{precision}.bin")
 
     @property
     def pack_record(self) -> Artifact:
         """Bytes and accuracy of every precision, the chosen one and its ledger."""
-        return Artifact(self.run, "pack", self.run.pack_record)
+        return Artifact(self.run, "pack", "packed/pack.json")
 
     @property
     def predictions(self) -> Artifact:
-        """The CSV of the student."""
-        return Artifact(self.run, "predict", self.run.predictions)
+        """The CSV of the packed student."""
+        return Artifact(self.run, "predict", "predictions.csv")
 
     @property
     def teacher_predictions(self) -> Artifact:
         """The CSV of the ensemble."""
-        return Artifact(self.run, "predict", self.run.teacher_predictions)
+        return Artifact(self.run, "predict", "teacher_predictions.csv")
+
+    @property
+    def student_log_probs(self) -> Artifact:
+        """Log-probabilities of the shipped file for the clean images, float32 [N, C] per claimable split."""
+        return Artifact(self.run, "predict", "student_log_probs.safetensors")
+
+    def delivered(self, name: str) -> Artifact:
+        """A file of the submission."""
+        return Artifact(self.run, "deliver", str((self.run.submission / name).absolute()))
 
 
-def digests(artifacts: Mapping[str, Artifact]) -> dict[str, str]:
-    """The digest of each artifact, by name. Raises RequestError as `Artifact.digest` does."""
-    return {name: artifact.digest() for name, artifact in artifacts.items()}
+def view_name(split: str, view: int) -> str:
+    """The name of a view among the inputs of a step."""
+    return f"view {view} of {split}"
+
+
+def views_of(artifacts: Artifacts, bank: str, counts: Mapping[str, int]) -> dict[str, Artifact]:
+    """The first views of a bank by name; `counts`: how many of each split."""
+    return {
+        view_name(split, view): artifacts.view(bank, split, view)
+        for split, count in counts.items()
+        for view in range(count)
+    }

@@ -54,15 +54,6 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
-def append_line(path: Path, value: dict[str, Any]) -> None:
-    """Append one JSON line in a single write: a killed process leaves whole lines."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as stream:
-        stream.write((json.dumps(value, allow_nan=False) + "\n").encode())
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
 def file_digest(path: Path) -> str:
     """Hexadecimal sha256 of the file's bytes."""
     with path.open("rb") as stream:

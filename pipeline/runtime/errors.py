@@ -1,4 +1,4 @@
-"""The two errors that are not bugs, each with one line for the user and an exit code; a check that raises one."""
+"""The errors that are not bugs, each with an exit code; a check that raises one."""
 
 from pathlib import Path
 
@@ -13,6 +13,12 @@ class MachineError(Exception):
     """The machine failed (exit 3): disk, memory, network, permission, non-finite loss. The run can be resumed."""
 
     exit_code = 3
+
+
+class AnswerIsNoError(Exception):
+    """The answer of a check is no (exit 1); what was found has been said."""
+
+    exit_code = 1
 
 
 def check_file(path: Path) -> None:

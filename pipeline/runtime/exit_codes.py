@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from pipeline.runtime.console import complain
-from pipeline.runtime.errors import MachineError, RequestError
+from pipeline.runtime.errors import AnswerIsNoError, MachineError, RequestError
 
 EXIT_CODES = (
     "0 done, 1 the answer is no (over the size limit), 2 the request is wrong, 3 the machine failed and the same "
@@ -57,6 +57,8 @@ def exit_code_of(command: Callable[[], int]) -> int:
         return command()
     except (RequestError, MachineError) as error:
         return _end(str(error), error.exit_code)
+    except AnswerIsNoError as error:
+        return error.exit_code
     except KeyboardInterrupt as interruption:
         return _end_of(interruption)
     except BrokenPipeError:  # `| head` has read enough; the flush at exit must go elsewhere

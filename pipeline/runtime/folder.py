@@ -1,12 +1,13 @@
-"""The path of every file of a run, and the locks that keep two processes off one output.
+"""Where a run keeps its files, and the locks that keep two processes off one output.
 
-runs/<name>/ holds intermediate files and can be deleted; submissions/<name>/ holds what the run delivers.
+runs/<name>/ holds intermediate files and can be deleted; submissions/<name>/ holds what the run delivers. A cell of a
+study keeps each step in a folder named by what the step reads, so that equal steps of all studies are one.
 """
 
 import contextlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -15,29 +16,22 @@ from pipeline.runtime.errors import RequestError
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 SPLITS = ("training", "validation", "testing")
+STORE = ".steps"  # below runs/: the steps of all studies
+USED_BY = "used_by"  # in a step's folder: an empty file for each study that uses it
+KEY_DIGITS = 16  # of the digest in a step's folder
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run. root: the folder that holds runs/ and submissions/.
-
-    A study trains several students on the views and soft labels of one run: each is a `cell` with its own files.
-    """
+    """The files of one run. root: the folder that holds runs/ and submissions/."""
 
     root: Path
     name: str
-    cell: str = ""
-    cell_steps: frozenset[str] = frozenset()  # steps whose receipts and locks belong to the cell
 
     @property
     def folder(self) -> Path:
         """All intermediate files."""
         return self.root / "runs" / self.name
-
-    @property
-    def student_folder(self) -> Path:
-        """The files of the student; those of the views and the teacher are in `folder`."""
-        return self.folder / "cells" / self.cell if self.cell else self.folder
 
     @property
     def submission(self) -> Path:
@@ -49,108 +43,86 @@ class RunFolder:
         """The resolved request: contest, settings, budget, protocol."""
         return self.folder / "run.json"
 
-    @property
-    def metrics(self) -> Path:
-        """One JSON line per epoch of every training."""
-        return self.student_folder / "metrics.jsonl"
+    def place(self, step: str) -> Path:  # noqa: ARG002
+        """The folder below which a step writes: for a run, all steps share it."""
+        return self.folder
 
-    @property
-    def contest(self) -> Path:
-        """Classes, ids, labels, channel statistics and the format of the CSV."""
-        return self.folder / "contest.json"
-
-    def clean(self, split: str) -> Path:
-        """View 0 of a split, of both banks: the decoded images, uint8 [N, H, W, 3]."""
-        return self.folder / "views" / "clean" / f"{split}.npy"
-
-    def view(self, bank: str, split: str, view: int) -> Path:
-        """A stored view, uint8 [N, H, W, 3]; view 0 is the clean one."""
-        return self.clean(split) if view == 0 else self.folder / "views" / bank / f"{split}.{view:03d}.npy"
-
-    @staticmethod
-    def view_step(bank: str, split: str, view: int) -> str:
-        """The name of the step that makes a view."""
-        return "prepare-decode" if view == 0 else f"prepare-{bank}-{split}-{view:03d}"
-
-    def member(self, member: int) -> Path:
-        """The weights of a finished member."""
-        return self.folder / "members" / f"{member:02d}" / "member.safetensors"
-
-    def member_log_probs(self, member: int) -> Path:
-        """Log-probabilities of a member for every view, float16 [V, N, C] per split."""
-        return self.folder / "members" / f"{member:02d}" / "log_probs.safetensors"
-
-    @property
-    def soft_labels(self) -> Path:
-        """The soft labels of every student view."""
-        return self.folder / "soft_labels.safetensors"
-
-    @property
-    def student(self) -> Path:
-        """The weights of the finished student, float32."""
-        return self.student_folder / "student" / "student.safetensors"
-
-    @property
-    def quantised_student(self) -> Path:
-        """The student after LSQ: float32 weights and the step sizes of their rounding."""
-        return self.student_folder / "quantised" / "student.safetensors"
-
-    def packed(self, precision: str) -> Path:
-        """The packed file of one precision."""
-        return self.student_folder / "packed" / f"{precision}.bin"
-
-    @property
-    def pack_record(self) -> Path:
-        """Bytes and accuracy of every precision, the chosen one and its ledger."""
-        return self.student_folder / "packed" / "pack.json"
-
-    @property
-    def predictions(self) -> Path:
-        """The CSV of the packed student."""
-        return self.student_folder / "predictions.csv"
-
-    @property
-    def student_log_probs(self) -> Path:
-        """Log-probabilities of the shipped file for the clean images, float32 [N, C] per claimable split."""
-        return self.student_folder / "student_log_probs.safetensors"
-
-    @property
-    def teacher_predictions(self) -> Path:
-        """The CSV of the ensemble."""
-        return self.student_folder / "teacher_predictions.csv"
+    def settle(self, step: str, identity: str) -> None:
+        """Take note of what a step reads, as a digest, before its place is asked for; a run has no need of it."""
 
     def receipt(self, step: str) -> Path:
         """The receipt of a finished step."""
-        return self._folder_of(step) / "receipts" / f"{step}.json"
-
-    def _folder_of(self, step: str) -> Path:
-        return self.student_folder if step in self.cell_steps else self.folder
-
-    def checkpoint(self, finished: Path) -> Path:
-        """The checkpoint of the training that ends with the file `finished`."""
-        return finished.with_name("last.safetensors")
+        return self.place(step) / "receipts" / f"{step}.json"
 
     @contextlib.contextmanager
-    def locked(self, step: str, busy: str) -> Iterator[None]:
-        """Hold the lock of a step, or of the whole run. Raises RequestError(busy) when another process holds it."""
-        path = self._folder_of(step) / "locks" / f"{step}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(path, busy):
+    def step_locked(self, step: str) -> Iterator[None]:
+        """Hold the lock of a step. Raises RequestError when another process makes it."""
+        with _lock(
+            self.place(step) / "locks" / f"{step}.lock", f"{step} of run {self.name} is being made by another process"
+        ):
+            yield
+
+    @contextlib.contextmanager
+    def locked(self, busy: str) -> Iterator[None]:
+        """Hold the lock of the whole run. Raises RequestError(busy) when another process holds it."""
+        with _lock(self.folder / "locks" / "run.lock", busy):
             yield
 
     @contextlib.contextmanager
     def all_locked(self, busy: str) -> Iterator[None]:
-        """Hold the locks of the run, of its steps and of its cells. Raises RequestError(busy) as `locked` does."""
+        """Hold the locks of the run and of its steps. Raises RequestError(busy) as `locked` does."""
         with contextlib.ExitStack() as held:
-            held.enter_context(self.locked("run", busy))
+            held.enter_context(self.locked(busy))
             for path in sorted(self.folder.rglob("locks/*.lock")):
                 if path.name != "run.lock":
                     held.enter_context(_lock(path, busy))
             yield
 
 
+@dataclass(frozen=True)
+class CellFolder(RunFolder):
+    """The files of one cell of a study, each step in a folder named by the digest of all that it reads.
+
+    A step that another process makes is waited for: what it makes is what this one would.
+    """
+
+    places: dict[str, Path] = field(default_factory=dict)  # of the steps that were settled
+
+    def place(self, step: str) -> Path:
+        """The folder below which a settled step writes. Raises RequestError for one whose turn has not come."""
+        if step not in self.places:
+            raise RequestError(f"study {self.name}: {step} is not done yet")
+        return self.places[step]
+
+    def settle(self, step: str, identity: str) -> None:
+        """Give the step the folder of all that it reads, and mark there that this study uses it."""
+        self.places[step] = store(self.root) / f"{step}-{identity[:KEY_DIGITS]}"
+        mark = self.places[step] / USED_BY / self.name
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+
+    @contextlib.contextmanager
+    def step_locked(self, step: str) -> Iterator[None]:
+        """Hold the lock of a step, after whoever makes it now."""
+        path = self.place(step) / "locks" / f"{step}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path):
+            yield
+
+
+def store(root: Path) -> Path:
+    """The folder of all steps of all studies."""
+    return root / "runs" / STORE
+
+
+def steps_used_by(root: Path, study: str) -> list[Path]:
+    """The folders of the steps that a study uses, alone or with others."""
+    return sorted(path.parent.parent for path in store(root).glob(f"*/{USED_BY}/{study}"))
+
+
 @contextlib.contextmanager
 def _lock(path: Path, busy: str) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, blocking=False)
     try:
         lock.acquire()

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.runtime.errors import RequestError
+from pipeline.runtime.section import Section
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.training_settings import MemberSettings, Section
+from pipeline.runtime.training_settings import MemberSettings
 
 CLOSE = 0.6  # similarity of a name that is suggested, 1 is equal (difflib)
 PRESETS = Path(__file__).parent.parent / "presets"
@@ -85,20 +86,25 @@ def merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lay_over(values: dict[str, Any], change: str) -> None:
-    """Put one `a.b=value` into nested tables; a number in the path picks a row, as in teach.members.0.epochs=3."""
+    """Put one `a.b=value` into nested tables."""
     key, equals, text = change.partition("=")
     if not equals or not key.strip():
         raise RequestError(f"--set {change}: expected key=value, for example distill.epochs=30")
+    put(values, key.strip(), parse_value(text))
+
+
+def put(values: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value at a dotted key of nested tables; a number in it picks a row, as in teach.members.0.epochs."""
     place: Any = values
-    *path, last = key.strip().split(".")
+    *path, last = key.split(".")
     for part in path:
         place = place[_row(place, part, key)] if isinstance(place, list) else place.setdefault(part, {})
         if not isinstance(place, (dict, list)):
             raise RequestError(f"--set {key}: {part} is a value, not a section")
     if isinstance(place, list):
-        place[_row(place, last, key)] = parse_value(text)
+        place[_row(place, last, key)] = value
     else:
-        place[last] = parse_value(text)
+        place[last] = value
 
 
 def _row(rows: list[Any], part: str, key: str) -> int:

@@ -10,8 +10,9 @@ from pipeline.runtime.atomic import write_json
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import SPLITS, RunFolder
 from pipeline.runtime.load_settings import tuples
+from pipeline.runtime.section import Section
 from pipeline.runtime.settings import BUDGET_BYTES, Settings
-from pipeline.runtime.training_settings import MemberSettings, Section
+from pipeline.runtime.training_settings import MemberSettings
 
 
 class Request(Section):

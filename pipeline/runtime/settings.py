@@ -1,7 +1,7 @@
 """All settings: frozen and validated. A preset in presets/*.toml is an experiment and states only what differs.
 
-Sections are named after stages. Every step digests the settings that it reads, so a change redoes that step and the
-steps after it, nothing else.
+Sections are named after stages. Every step digests the settings that it is given, and sees no others: a change redoes
+that step and the steps after it, nothing else.
 """
 
 import math
@@ -9,17 +9,16 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from pipeline.runtime.section import Section, setting
 from pipeline.runtime.training_settings import (
     INHERITED,
     DistillSettings,
     NotNegative,
     Positive,
     QuantiseSettings,
-    Section,
     Seed,
     TeachSettings,
     inherited,
-    setting,
 )
 
 BUDGET_BYTES = 300_000  # the contest's limit, decimal: 300,000 means 300,000
@@ -93,16 +92,24 @@ class PackSettings(Section):
     )
 
 
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
 class DeviceSettings(Section):
     """Device, dtype and processes; auto takes what runs on this machine."""
 
-    kind: Literal["auto", "cpu", "cuda"] = setting("auto", "device of training and of the members' predictions")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting("auto", "dtype of training, weights are float32")
-    graphs: bool = setting(True, "on a GPU, one CUDA graph per training step, where a trial shows the same result")
+    kind: Literal["auto", "cpu", "cuda"] = setting(
+        "auto", "device of training and of the members' predictions", execution=True
+    )
+    dtype: Dtype = setting("auto", "dtype of training, weights are float32")
+    graphs: bool = setting(
+        True, "on a GPU, one CUDA graph per training step, where a trial shows the same result", execution=True
+    )
     workers: int = setting(
         0,
         "processes that decode and augment and, on a CPU, train members side by side; 0: one per core",
         "processes",
+        execution=True,
         ge=0,
         le=1024,
     )

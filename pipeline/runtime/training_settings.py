@@ -5,7 +5,9 @@ Typed, validated, frozen. Each setting carries its meaning and unit, which `./ru
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from pipeline.runtime.section import Section, setting
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -13,17 +15,6 @@ NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Pixels = Annotated[int, Field(ge=16, le=1024)]
 Option = bool | int | float | str | tuple[int, ...]
-
-
-class Section(BaseModel):
-    """A frozen group of settings that refuses what it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-def setting(default: Any, meaning: str, unit: str = "", **limits: Any) -> Any:
-    """A field with its meaning and unit; `limits` are those of pydantic's Field."""
-    return Field(default=default, description=meaning, json_schema_extra={"unit": unit}, **limits)
 
 
 class AugmentSettings(Section):
@@ -57,12 +48,8 @@ class TrainingSettings(Section):
     )
     augment: AugmentSettings = setting(AugmentSettings(), "live augmentation")
     checkpoint_seconds: NotNegative = setting(
-        20.0, "an epoch is saved when the last save is at least this old", "seconds"
+        20.0, "an epoch is saved when the last save is at least this old", "seconds", execution=True
     )
-
-    def shaping(self) -> dict[str, Any]:
-        """The settings that shape the result, as JSON values, for digests."""
-        return self.model_dump(mode="json", exclude={"checkpoint_seconds"})
 
 
 class MemberTrainingSettings(TrainingSettings):
@@ -97,10 +84,6 @@ class MemberSettings(MemberTrainingSettings):
     policy: Literal["", "teacher", "student"] = setting(
         "", "augmentation policy of the member's stored views; empty: views.teacher_policy"
     )
-
-    def shaping(self) -> dict[str, Any]:
-        """The settings that shape the result, as JSON values, for digests; views have digests of their own."""
-        return {name: value for name, value in super().shaping().items() if name != "policy"}
 
     @property
     def inference_size(self) -> int | None:
@@ -186,17 +169,6 @@ class DistillSettings(TrainingSettings):
     ema_decay: float = setting(
         0.998, "decay per step of the EMA of the weights, which is what is kept; 0 keeps the weights", ge=0.0, lt=1.0
     )
-
-    def shaping(self) -> dict[str, Any]:
-        """The settings that shape the result, as JSON values, for digests; of `init_from` the bytes count alone."""
-        unused = {"init_from"} if self.final_phase.images == "testing" else {"init_from", "final_phase"}
-        return {name: value for name, value in super().shaping().items() if name not in unused}
-
-    def shaping_final_phase(self) -> dict[str, Any]:
-        """What shapes a training that consists of the final phase alone, as JSON values."""
-        if self.final_phase.images == "none":
-            return {}
-        return {"final_phase": self.final_phase.model_dump(mode="json", exclude={"fraction"})}
 
 
 def _as_text(value: Any) -> Any:

@@ -3,23 +3,26 @@
 BatchNorm is recalibrated on them, GPTQ weighs its roundings by them, patches are whitened by them.
 """
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline.data.batches import Normalisation
-from pipeline.runtime.request import Job
 
 CALIBRATION_PIXELS = 1024 * 64 * 64  # in all
 BATCH_PIXELS = 128 * 64 * 64
 
 
-def calibration_images(job: Job, normalisation: Normalisation, rows_N: Tensor | None = None) -> list[Tensor]:
+def calibration_images(
+    clean_training: Path, normalisation: Normalisation, rows_N: Tensor | None = None
+) -> list[Tensor]:
     """Normalised training images in batches, float [n, 3, H, W] each; evenly chosen, of `rows_N` where it is given.
 
     Every batch goes through all the classes. Memory is bounded whatever the size of an image.
     """
-    images_NHWC = np.load(job.run.clean("training"), mmap_mode="r")
+    images_NHWC = np.load(clean_training, mmap_mode="r")
     allowed_N = np.arange(len(images_NHWC)) if rows_N is None else rows_N[rows_N < len(images_NHWC)].numpy()
     pixels = images_NHWC.shape[1] ** 2
     wanted = min(len(allowed_N), max(1, CALIBRATION_PIXELS // pixels))

@@ -79,7 +79,7 @@ def check_budget(job: Job, classes: tuple[str, ...]) -> None:
     """
     precision, budget = job.settings.pack.precision, job.request.budget_bytes
     architecture = choose_architecture(job.settings, classes, budget)
-    bit_plan(job.settings, architecture)
+    bit_plan(job.settings.quantise, architecture)
     check_warm_start(job, architecture, classes)
     best = "low-bit" if precision == "auto" else precision
     size = expected_bytes(job.settings, architecture, classes, best, COARSEST)

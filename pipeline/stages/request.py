@@ -8,13 +8,12 @@ from pathlib import Path
 from pipeline.contest.source import open_source
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import RunFolder, check_name
-from pipeline.runtime.load_settings import load_settings, nearest
+from pipeline.runtime.load_settings import load_settings
 from pipeline.runtime.request import Request, load_request
 from pipeline.runtime.settings import BUDGET_BYTES, Settings
 from pipeline.runtime.steps import receipt_reads
 
 DEMONSTRATION_NAME = "digits"
-STUDIES = ("frontier", "networks", "recipes", "members")  # their names; pipeline.studies carries them out
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,6 @@ def resolve(arguments: RunArguments, root: Path, default_preset: Callable[[], st
         soft_labels=_existing(arguments.soft_labels),
         settings=_with_absolute_path(settings),
     )
-
-
-def check_study(name: str) -> None:
-    """Refuse a study that does not exist. Raises RequestError with the nearest one."""
-    if name not in STUDIES:
-        near = nearest(name, list(STUDIES))
-        raise RequestError(f"unknown study {name!r}{near}; expected one of {', '.join(STUDIES)}")
 
 
 def check_data(data: Path | None) -> None:

@@ -1,17 +1,17 @@
 """Which packed file a run ships, as the pack stage chose it."""
 
-import json
 from pathlib import Path
 
+from pipeline.runtime.records import PackRecord
 from pipeline.runtime.request import Job
 
 
-def shipped_precision(job: Job) -> str:
-    """The precision that the pack stage chose. Raises RequestError when it was not done yet."""
+def pack_record(job: Job) -> PackRecord:
+    """What the pack stage measured and chose. Raises RequestError when it was not done yet."""
     job.artifacts.pack_record.digest()
-    return json.loads(job.run.pack_record.read_text())["chosen"]
+    return PackRecord.model_validate_json(job.artifacts.pack_record.path.read_bytes())
 
 
 def shipped_file(job: Job) -> Path:
-    """The packed file of that precision."""
-    return job.run.packed(shipped_precision(job))
+    """The packed file of the precision that was chosen."""
+    return job.artifacts.packed(pack_record(job).chosen).path

@@ -1,52 +1,53 @@
 """Carries out the whole run, or one stage of a run that was started before."""
 
-import json
-
 from pipeline.contest.digits import write_digits
 from pipeline.runtime.atomic import atomic_folder
 from pipeline.runtime.console import say
 from pipeline.runtime.device import pick_device
 from pipeline.runtime.errors import RequestError
+from pipeline.runtime.records import read_manifest
 from pipeline.runtime.request import Job, load_request, save_request
+from pipeline.stages.carry_out import carry_out, run_wave
 from pipeline.stages.check_request import check_request
-from pipeline.stages.delivery.deliver import deliver
+from pipeline.stages.delivery.deliver import MANIFEST, deliver
 from pipeline.stages.request import embedded_contest, is_embedded
 from pipeline.stages.run import STAGES, Stage, stage_named
 
 
-def run_all(job: Job) -> int:
-    """Carry out a request from the contest to the delivered files; the exit code.
+def run_all(job: Job) -> None:
+    """Carry out a request from the contest to the delivered files.
 
-    What is wrong with the request is refused first, before anything is trained. Raises RequestError.
+    What is wrong with the request is refused first, before anything is trained. Raises RequestError, and
+    AnswerIsNoError where the file does not fit.
     """
     request = job.request
     device = pick_device(job.settings.device)
     _write_digits(job)
     check_request(job)
-    with job.run.locked("run", f"run {job.run.name} is going on in another process; give this one another --name"):
+    with job.run.locked(f"run {job.run.name} is going on in another process; give this one another --name"):
         _say_changes(job)
         save_request(job.run, request)
         say(f"run {request.name}: {request.data}, preset {request.preset}, {request.protocol}, on {device.name}")
-        stages = [stage for stage in STAGES if stage.needed(job)]
+        stages, seconds = [stage for stage in STAGES if stage.needed(job)], {}
         for number, stage in enumerate(stages, 1):
             say(f"stage {number} of {len(stages)}: {stage.name}")
-            if not stage.do(job, device):
-                return 1
-        deliver(job, {stage.name: stage.seconds(job) for stage in stages if stage.steps(job, stage.name)})
+            seconds[stage.name] = carry_out(stage, job)
+        took = {name: value for name, value in seconds.items() if value is not None}
+        run_wave(deliver(job, took), full_check=job.full_check)
         _say_delivered(job)
-    return 0
 
 
-def run_stage(stage: Stage, job: Job, member: int | None) -> int:
-    """Do one stage of a run that was started before; the exit code. Raises RequestError when it is too early."""
+def run_stage(stage: Stage, job: Job, member: int | None) -> None:
+    """Do one stage of a run that was started before. Raises RequestError when it is too early."""
+    if job.request.study:
+        raise RequestError(f"--name {job.run.name} is a study; ./run.sh study {job.request.study} goes on with it")
     if stage.name != STAGES[0].name:
         job.artifacts.contest.digest()  # refuses where the contest has not been read
-    device = pick_device(job.settings.device) if stage.on_device else None
-    options = {} if member is None else {"only": member}
-    fits = stage.do(job, device, **options)
-    if fits and stage.gate:
-        fits = stage_named("verify").do(job, device)
-    return 0 if fits else 1
+    if stage.on_device:
+        pick_device(job.settings.device)  # refuses a device that is not there
+    carry_out(stage, job, **({} if member is None else {"only": member}))
+    if stage.gate:
+        carry_out(stage_named("verify"), job)
 
 
 def _say_changes(job: Job) -> None:
@@ -72,17 +73,17 @@ def _write_digits(job: Job) -> None:
 
 
 def _say_delivered(job: Job) -> None:
-    manifest = json.loads((job.run.submission / "manifest.json").read_text())
-    found, agreement = manifest["accuracy"], manifest["agreement"]
-    size = f"{manifest['packed_bytes']:,} bytes, {manifest['parameters']:,} parameters, {manifest['precision']}"
+    manifest = read_manifest(job.run.submission / MANIFEST)
+    size = f"{manifest.packed_bytes:,} bytes, {manifest.parameters:,} parameters, {manifest.precision}"
     say(f"\ndelivered in {job.run.submission}:")
     say(f"  student.bin      {size}")
-    if found:
-        student = f"student {found[0]['value']:.2%} (decoded file, {found[0]['protocol']})"
-        say(f"  validation       {student}, ensemble {manifest['teacher']['ensemble']:.2%}")
-    say(f"  test images      student and ensemble agree on {agreement['value']:.2%}")
-    say(f"  predictions.csv  {agreement['images']:,} rows, ready to upload")
+    for claim in manifest.accuracy:
+        ensemble = manifest.teacher.ensemble if manifest.teacher else None
+        beside = "" if ensemble is None else f", ensemble {ensemble:.2%}"
+        say(f"  validation       student {claim.value:.2%} (decoded file, {claim.protocol}){beside}")
+    say(f"  test images      student and ensemble agree on {manifest.agreement.value:.2%}")
+    say(f"  predictions.csv  {manifest.agreement.images:,} rows, ready to upload")
     if is_embedded(job.run, job.request.data):
         say("that was scikit-learn's handwritten digits; for a real contest:")
         say("  ./run.sh --data FOLDER_OR_ZIP --budget 300000")
-    say(f"fits: {manifest['packed_bytes']} of {manifest['budget_bytes']} bytes")
+    say(f"fits: {manifest.packed_bytes} of {manifest.budget_bytes} bytes")

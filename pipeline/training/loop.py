@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,11 @@ class EpochResult:
     learning_rate: float  # of the last step
     seconds: float
 
+    def figures(self) -> dict[str, Any]:
+        """What a record of the epoch says of the training itself."""
+        known = {"epoch": self.epoch, "loss": self.loss, "learning_rate": self.learning_rate}
+        return known | {"seconds": round(self.seconds, 3)}
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -54,6 +60,11 @@ class TrainingPlan:
     seed: int
     checkpoint: Path
     identity: str  # digest of everything that shapes the result; a checkpoint of another identity is not resumed
+
+
+def checkpoint_beside(finished: Path) -> Path:
+    """The checkpoint of the training that ends with the file `finished`."""
+    return finished.with_name("last.safetensors")
 
 
 def train(

@@ -36,16 +36,16 @@ def member_normalisation(row: MemberSettings, network: nn.Module, facts: Contest
     return Normalisation(*(expected_normalisation(network) if row.pretrained else (facts.mean, facts.std)))
 
 
-def supplied_member(row: MemberSettings, facts: ContestFacts, image_size: int) -> nn.Module:
+def supplied_member(row: MemberSettings, weights: Path, facts: ContestFacts, image_size: int) -> nn.Module:
     """A member that comes with its weights. Raises RequestError when they do not fit its network."""
     network = build_member(row, facts, image_size, pretrained=False)
     try:
-        network.load_state_dict(load_tensors(Path(row.weights))[0])
+        network.load_state_dict(load_tensors(weights)[0])
     except TensorFileError as error:
         raise RequestError(str(error)) from None
     except RuntimeError as error:
         first = str(error).splitlines()[1:2] or [str(error)]
-        raise RequestError(f"{row.weights}: does not fit {row.network}: {first[0].strip()}") from None
+        raise RequestError(f"{weights}: does not fit {row.network}: {first[0].strip()}") from None
     return network
 
 

@@ -185,7 +185,7 @@ def test_bad_words(refused, tiny_contest, argv: list[str], message: str):
 def test_files_that_hold_no_soft_labels(refused, smoke_run):
     image = next((smoke_run.data / "testing").iterdir())
     assert refused(*smoke_run.argv, "--soft-labels", image).startswith(f"{image}: damaged or not a safetensors file")
-    member = smoke_run.run.member(0)
+    member = smoke_run.artifacts.member(0).path
     assert refused(*smoke_run.argv, "--soft-labels", member) == f"{member}: a safetensors file, but not of soft labels"
 
 
@@ -227,7 +227,7 @@ def test_a_submission_of_another_contest_is_not_written_over(smoke_copy, run_cli
 @pytest.mark.parametrize("stage", ["teach", "export", "distill", "quantise", "pack"])
 def test_a_stage_before_the_contest_was_read(smoke_copy, run_cli: RunCli, stage: str):
     shutil.rmtree(smoke_copy.run.receipt("x").parent)
-    smoke_copy.run.contest.unlink()
+    smoke_copy.artifacts.contest.path.unlink()
     code, _, err = run_cli([stage, "--name", "tiny"], smoke_copy.root)
     expected = "run tiny: prepare-decode is not done yet; run ./run.sh prepare --name tiny first"
     assert (code, err) == (2, f"error: {expected}\n")

@@ -1,12 +1,12 @@
 """List: every run, study and submission with what it reached and the disk that it takes. No torch."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pipeline.runtime.console import table
 from pipeline.runtime.errors import RequestError
-from pipeline.runtime.folder import RunFolder, disk_bytes, readable_size
+from pipeline.runtime.folder import STORE, RunFolder, disk_bytes, readable_size, steps_used_by
+from pipeline.runtime.records import Manifest, read_manifest
 from pipeline.runtime.request import load_request
 
 HEADER = ("name", "what", "protocol", "precision", "bytes", "validation", "agreement", "seconds", "disk")
@@ -16,10 +16,12 @@ def list_runs(root: Path) -> list[dict[str, Any]]:
     """A row per name in runs/ and submissions/, in order; what is not known of one is None.
 
     bytes: of the packed file; validation: accuracy; agreement: with the ensemble on test images, both fractions;
-    seconds: of all stages; disk_bytes: of runs/NAME, which `clean` frees; submission_bytes: of submissions/NAME.
+    seconds: of all stages; disk_bytes: of runs/NAME and of the steps of a study, which others may use too;
+    submission_bytes: of submissions/NAME.
     """
     folders = (root / "runs", root / "submissions")
-    names = sorted({path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()})
+    found = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_dir()]
+    names = sorted({path.name for path in found if path.name != STORE})
     return [_row(RunFolder(root, name)) for name in names]
 
 
@@ -32,32 +34,31 @@ def list_lines(rows: list[dict[str, Any]]) -> list[str]:
 
 def _row(run: RunFolder) -> dict[str, Any]:
     manifest = _manifest(run)
-    accuracy = next(iter(manifest.get("accuracy", [])), {})
-    seconds = manifest.get("stage_seconds")
+    claimed = [claim.value for claim in manifest.accuracy] if manifest else []
+    seconds = manifest.stage_seconds if manifest else None
     return {
         "name": run.name,
         "what": _what(run, manifest),
-        "protocol": manifest.get("protocol"),
-        "precision": manifest.get("precision"),
-        "bytes": manifest.get("packed_bytes"),
-        "validation": accuracy.get("value"),
-        "agreement": manifest.get("agreement", {}).get("value"),
+        "protocol": manifest.protocol if manifest else None,
+        "precision": manifest.precision if manifest else None,
+        "bytes": manifest.packed_bytes if manifest else None,
+        "validation": next(iter(claimed), None),
+        "agreement": manifest.agreement.value if manifest else None,
         "seconds": sum(seconds.values()) if seconds else None,
-        "disk_bytes": disk_bytes(run.folder),
+        "disk_bytes": disk_bytes(run.folder) + sum(map(disk_bytes, steps_used_by(run.root, run.name))),
         "submission_bytes": disk_bytes(run.submission),
     }
 
 
-def _manifest(run: RunFolder) -> dict[str, Any]:
-    """The submission's manifest; empty where there is none, or a damaged one."""
+def _manifest(run: RunFolder) -> Manifest | None:
+    """The submission's manifest; None where there is none, or a damaged one."""
     try:
-        manifest = json.loads((run.submission / "manifest.json").read_text())
+        return read_manifest(run.submission / "manifest.json")
     except (OSError, ValueError):
-        return {}
-    return manifest if isinstance(manifest, dict) else {}
+        return None
 
 
-def _what(run: RunFolder, manifest: dict[str, Any]) -> str:
+def _what(run: RunFolder, manifest: Manifest | None) -> str:
     try:
         study = load_request(run).study
     except RequestError:  # only its submission is here, or its record is damaged

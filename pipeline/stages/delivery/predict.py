@@ -5,8 +5,8 @@ ensemble's teacher_predictions.csv, and the student's log_probs; measures its fi
 its own: reads a packed file and any folder or zip with test images.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,28 +17,37 @@ from pipeline.contest.facts import load_contest
 from pipeline.contest.source import open_source
 from pipeline.contest.submission import write_submission
 from pipeline.data.soft_labels import load_soft_labels
-from pipeline.runtime.artifacts import digests
 from pipeline.runtime.console import progress, say
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import SPLITS
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import Step, run_step
+from pipeline.runtime.section import Section
+from pipeline.runtime.steps import Input, Notes, Opened, Step
 from pipeline.runtime.tensor_file import save_tensors
-from pipeline.stages.shipped import shipped_precision
+from pipeline.runtime.waves import Wave
+from pipeline.stages.shipped import pack_record
 from pipeline.training.inference import load_packed, predict_with_packed
 from pipeline.training.metrics import evaluate
 
 
-def predict(job: Job, _: object) -> None:
+class PredictStepSettings(Section):
+    """Of which splits figures may be claimed."""
+
+    claimable_splits: tuple[str, ...]
+
+
+def predict(job: Job) -> Iterator[Wave]:
     """Write the run's predictions, and the ensemble's beside them."""
     artifacts = job.artifacts
-    packed = artifacts.packed(shipped_precision(job))
-    inputs = {"packed file": packed, "contest": artifacts.contest}
+    inputs: dict[str, Input] = {"packed file": artifacts.packed(pack_record(job).chosen), "contest": artifacts.contest}
     inputs |= {"soft labels": artifacts.soft_labels} | {split: artifacts.clean(split) for split in SPLITS}
-    reads = digests(inputs)
-    writes = (job.run.predictions, job.run.teacher_predictions, job.run.student_log_probs)
-    step = Step("predict", 3, reads, {"final": job.request.final}, writes)
-    run_step(job.run, step, lambda: _predict_run(job, packed.path), full_check=job.full_check)
+    outputs = {
+        "predictions": artifacts.predictions,
+        "teacher predictions": artifacts.teacher_predictions,
+        "log_probs": artifacts.student_log_probs,
+    }
+    settings = PredictStepSettings(claimable_splits=job.request.claimable_splits)
+    yield Wave([Step(job.run, artifacts.predictions.step, 4, inputs, settings, outputs, _predict)])
 
 
 def predict_folder(packed_file: Path, data: Path, out: Path, workers: int) -> int:
@@ -70,15 +79,14 @@ def _check_out(out: Path) -> None:
         raise RequestError(f"--out {out}: {above} is a file, expected a folder")
 
 
-def _predict_run(job: Job, packed_file: Path) -> dict[str, Any]:
-    packed, soft_labels = load_packed(packed_file), load_soft_labels(job.run.soft_labels)
-    splits = job.request.claimable_splits
-    ours = {split: predict_with_packed(packed, np.load(job.run.clean(split), mmap_mode="r")) for split in splits}
+def _predict(opened: Opened[PredictStepSettings]) -> Notes:
+    packed, soft_labels = load_packed(opened.inputs["packed file"]), load_soft_labels(opened.inputs["soft labels"])
+    splits, submission = opened.settings.claimable_splits, load_contest(opened.inputs["contest"]).submission
+    ours = {split: predict_with_packed(packed, np.load(opened.inputs[split], mmap_mode="r")) for split in splits}
     ensemble = {split: soft_labels.log_probs_VNC[split][0].float().numpy() for split in splits}
-    submission = load_contest(job.run.contest).submission
-    save_tensors(job.run.student_log_probs, {split: torch.from_numpy(found) for split, found in ours.items()}, {})
-    write_submission(job.run.predictions, submission, ours["testing"])
-    write_submission(job.run.teacher_predictions, submission, ensemble["testing"])
+    save_tensors(opened.outputs["log_probs"], {split: torch.from_numpy(found) for split, found in ours.items()}, {})
+    write_submission(opened.outputs["predictions"], submission, ours["testing"])
+    write_submission(opened.outputs["teacher predictions"], submission, ensemble["testing"])
     found = {split: evaluate(ours[split], None, ensemble[split]) | {"images": len(ours[split])} for split in splits}
     images, agreed = found["testing"]["images"], found["testing"]["agreement"]
     say(f"predict: {images} test images, student and ensemble agree on {agreed:.2%}")

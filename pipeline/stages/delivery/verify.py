@@ -1,21 +1,25 @@
 """Verify: the size gate. Bytes on disk against the budget, nothing else decides. No torch: it answers at once."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from models.packed.container import PREFIX_BYTES, PackedFileError, check_payloads, is_packed, read_container
 from models.students.architecture import Architecture
 from models.students.short_form import rows_name, short_form
 from pipeline.runtime.console import say
-from pipeline.runtime.errors import RequestError, check_file
+from pipeline.runtime.errors import AnswerIsNoError, RequestError, check_file
 from pipeline.runtime.request import Job
+from pipeline.runtime.waves import Wave
 from pipeline.stages.shipped import shipped_file
 
 
-def verify(job: Job, _: object) -> bool:
-    """Say whether the file that a run ships fits its budget."""
+def verify(job: Job) -> Iterator[Wave]:
+    """Say whether the file that a run ships fits its budget. Raises AnswerIsNoError where it does not."""
     fits, lines = verify_file(shipped_file(job), job.request.budget_bytes)
     say(lines[-1])
-    return fits
+    if not fits:
+        raise AnswerIsNoError
+    yield from ()  # it has no steps: every time it looks at the file itself
 
 
 def verify_file(path: Path, budget_bytes: int) -> tuple[bool, list[str]]:

@@ -1,9 +1,11 @@
 """Distill: the student learns the soft labels of every stored view, and the labels where there are some.
 
 Reads: student views, soft labels, labels, the packed file of a warm start. Writes: student/student.safetensors (EMA of
-the last epoch, float32, with its architecture), one line per epoch in metrics.jsonl.
+the last epoch, float32, with its architecture), student/metrics.jsonl.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,41 +14,71 @@ from models.students import architecture_json
 from models.students.build import build_student, count_parameters
 from models.students.short_form import name_of
 from pipeline.contest.facts import load_contest
-from pipeline.runtime.atomic import value_digest
+from pipeline.runtime.artifacts import GivenFile
 from pipeline.runtime.console import say
-from pipeline.runtime.device import Device
+from pipeline.runtime.device import pick_device
+from pipeline.runtime.records import keep_epochs
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import Step, run_step
+from pipeline.runtime.section import Section
+from pipeline.runtime.steps import Notes, Opened, Step
+from pipeline.runtime.training_settings import TrainingSettings
+from pipeline.runtime.waves import Wave
 from pipeline.stages.student.network import choose_architecture, save_student
-from pipeline.stages.student.training import StudentPhase, student_reads, train_student
-from pipeline.stages.student.warm_start import check_warm_start, warm_start, warm_start_reads
+from pipeline.stages.student.training import (
+    METRICS,
+    OUTPUT,
+    LearningSettings,
+    learning_settings,
+    student_inputs,
+    train_student,
+)
+from pipeline.stages.student.warm_start import check_warm_start, warm_start
+from pipeline.training.loop import checkpoint_beside
+
+INIT_FROM = "init_from"  # the packed file of a warm start, among the inputs
 
 
-def distill(job: Job, device: Device) -> None:
+class DistillStepSettings(Section):
+    """What decides the student, beside what it learns from and starts with."""
+
+    training: TrainingSettings
+    learning: LearningSettings
+    architecture: dict[str, Any]  # JSON
+
+
+def distill(job: Job) -> Iterator[Wave]:
     """Train the student on the views and their soft labels."""
-    classes = load_contest(job.run.contest).classes
+    own, artifacts = job.settings.distill, job.artifacts
+    artifacts.contest.digest()  # refuses where the contest has not been read
+    classes = load_contest(artifacts.contest.path).classes
     architecture = choose_architecture(job.settings, classes, job.request.budget_bytes)
     check_warm_start(job, architecture, classes)
-    own = job.settings.distill
-    settings = own.shaping() | {"architecture": architecture_json.to_json(architecture)}
-    step = Step("distill", 2, student_reads(job) | warm_start_reads(job), settings, (job.run.student,))
+    settings = DistillStepSettings(
+        training=TrainingSettings(**{name: getattr(own, name) for name in TrainingSettings.model_fields}),
+        learning=learning_settings(job, only_final_phase=False),
+        architecture=architecture_json.to_json(architecture),
+    )
+    inputs = student_inputs(job) | ({INIT_FROM: GivenFile(Path(own.init_from))} if own.init_from else {})
+    outputs = {OUTPUT: artifacts.student, METRICS: artifacts.student_metrics}
+    yield Wave([Step(job.run, artifacts.student.step, 3, inputs, settings, outputs, _distill)])
 
-    def work() -> dict[str, Any]:
-        torch.manual_seed(own.seed)
-        network = build_student(architecture)
-        warm_start(job, architecture, network)
-        say(
-            f"student: {name_of(architecture)}, {count_parameters(network):,} parameters, {own.epochs} epochs "
-            f"on {device.name}, {job.request.protocol}" + (f", from {own.init_from}" if own.init_from else "")
-        )
-        identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
-        checkpoint = job.run.checkpoint(job.run.student)
-        training = StudentPhase("student", "distill", own, own.final_phase.fraction, checkpoint, identity)
-        trained = train_student(job, device, network, training)
-        save_student(job.run.student, trained.network, architecture)
-        job.run.checkpoint(job.run.student).unlink(missing_ok=True)
-        facts = {"parameters": count_parameters(network), "device": device.description}
-        facts |= {"init_from": step.reads.get("init_from", "")}
-        return facts | {"earlier_seconds": trained.earlier_seconds}
 
-    run_step(job.run, step, work, full_check=job.full_check)
+def _distill(opened: Opened[DistillStepSettings]) -> Notes:
+    own, device = opened.settings, pick_device(opened.settings.learning.device)
+    architecture = architecture_json.from_json(own.architecture)
+    torch.manual_seed(own.learning.seed)
+    network = build_student(architecture)
+    init_from = opened.inputs.get(INIT_FROM)
+    if init_from:
+        facts = load_contest(opened.inputs["contest"])
+        warm_start(init_from, architecture, network, opened.inputs["clean training"], facts)
+    say(
+        f"student: {name_of(architecture)}, {count_parameters(network):,} parameters, {own.training.epochs} epochs "
+        f"on {device.name}, {own.learning.protocol}" + (f", from {init_from}" if init_from else "")
+    )
+    trained = train_student(opened, network, own.training, stage="distill", device=device)
+    save_student(opened.outputs[OUTPUT], trained.network, architecture)
+    keep_epochs(opened.outputs[METRICS], own.training.epochs)
+    checkpoint_beside(opened.outputs[OUTPUT]).unlink(missing_ok=True)
+    notes = {"parameters": count_parameters(network), "device": device.description}
+    return notes | {"init_from": opened.digests.get(INIT_FROM, ""), "earlier_seconds": trained.earlier_seconds}

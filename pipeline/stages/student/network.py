@@ -13,12 +13,14 @@ from models.students import architecture_json
 from models.students.architecture import Architecture
 from models.students.build import build_student
 from models.students.families import SCALABLE_FAMILIES, STUDENTS, network_named
-from pipeline.contest.facts import load_contest
+from pipeline.contest.facts import ContestFacts
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import nearest
 from pipeline.runtime.request import Job
+from pipeline.runtime.section import Section
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.tensor_file import TensorFileError, load_tensors, save_tensors
+from pipeline.runtime.training_settings import QuantiseSettings
 
 AUTO = re.compile(r"auto(?:-(?P<family>[a-z]+)-(?P<depth>\d{1,2}))?")
 
@@ -56,7 +58,7 @@ def _propose(settings: Settings, classes: tuple[str, ...], budget_bytes: int) ->
     kind = {"family": automatic["family"], "depth": int(automatic["depth"])} if automatic["family"] else {}
     try:
         network = propose_network(
-            budget_bytes, classes=classes, image_size=image_size, bits=wanted_bits(settings), **kind
+            budget_bytes, classes=classes, image_size=image_size, bits=wanted_bits(settings.quantise), **kind
         )
     except NoneFitsError as error:
         raise RequestError(f"--budget {budget_bytes}: {error}, nothing was trained") from None
@@ -65,16 +67,15 @@ def _propose(settings: Settings, classes: tuple[str, ...], budget_bytes: int) ->
     return network.architecture(len(classes), image_size)
 
 
-def wanted_bits(settings: Settings) -> Bits:
+def wanted_bits(quantise: QuantiseSettings) -> Bits:
     """How finely the settings want the weights to be stored."""
-    quantise = settings.quantise
     return Bits(quantise.bits, quantise.head_bits, quantise.layer_bits, quantise.initial_clip_std)
 
 
-def bit_plan(settings: Settings, architecture: Architecture) -> dict[str, int]:
+def bit_plan(quantise: QuantiseSettings, architecture: Architecture) -> dict[str, int]:
     """Levels of every layer with weights. Raises RequestError for a layer that the network does not have."""
     try:
-        return wanted_bits(settings).of_layers(architecture)
+        return wanted_bits(quantise).of_layers(architecture)
     except ValueError as error:
         raise RequestError(f"quantise.layer_bits: {error}") from None
 
@@ -88,7 +89,7 @@ def expected_bytes(
 ) -> int:
     """Size of the file in bytes: exact for all precisions but low-bit, where `step_scale` multiplies the steps."""
     if precision == "low-bit":
-        bits = wanted_bits(settings)
+        bits = wanted_bits(settings.quantise)
         bits = dataclasses.replace(bits, initial_clip_std=bits.initial_clip_std * step_scale)
         return low_bit_size_bytes(architecture, classes=classes, bits=bits)
     return packed_size_bytes(architecture, classes=classes, precision=precision)
@@ -106,28 +107,41 @@ def load_architecture(path: Path) -> Architecture:
 
 def trained_architecture(job: Job) -> Architecture:
     """The architecture of the student as it was distilled."""
-    return load_architecture(job.run.student)
+    return load_architecture(job.artifacts.student.path)
 
 
-def trained_student(job: Job) -> nn.Module:
-    """The student as it was distilled, float weights, as its checkpoint describes it."""
-    tensors, facts = load_tensors(job.run.student)
-    student = build_student(_architecture_of(job.run.student, facts))
+def load_student(path: Path) -> nn.Module:
+    """The student of a checkpoint, float weights, as the checkpoint describes it."""
+    tensors, facts = load_tensors(path)
+    student = build_student(_architecture_of(path, facts))
     student.load_state_dict(tensors)
     return student
 
 
-def packed_header(job: Job, architecture: Architecture) -> Header:
-    """The header of a run's packed file."""
-    facts = load_contest(job.run.contest)
+class FileSettings(Section):
+    """What the header of a packed file says of how its student was trained and predicts."""
+
+    inductive: bool
+    final: bool
+    tta_flip: bool
+
+
+def file_settings(job: Job) -> FileSettings:
+    """What a run's packed files say of it."""
+    request = job.request
+    return FileSettings(inductive=request.inductive, final=request.final, tta_flip=job.settings.tta_flip())
+
+
+def packed_header(architecture: Architecture, facts: ContestFacts, own: FileSettings) -> Header:
+    """The header of a packed file."""
     return Header(
         architecture=architecture,
         classes=facts.classes,
         mean=facts.mean,
         std=facts.std,
-        inductive=job.request.inductive,
-        final=job.request.final,
-        tta_flip=job.settings.tta_flip(),
+        inductive=own.inductive,
+        final=own.final,
+        tta_flip=own.tta_flip,
     )
 
 

@@ -1,31 +1,45 @@
 """Quantise: the student trains on with low-bit weights (LSQ).
 
 Reads: student, student views, soft labels, labels. Writes: quantised/student.safetensors (float weights, the learned
-step sizes and the architecture), one line per epoch in metrics.jsonl.
+step sizes and the architecture), quantised/metrics.jsonl.
 """
 
-from typing import Any
+from collections.abc import Iterator
 
 from models.compress.lsq import low_bit_weights, prepare_lsq
 from models.packed.rate_control import fit_initial_clip
 from models.packed.student_file import pack_low_bit
 from models.students.architecture import Architecture
-from pipeline.runtime.atomic import value_digest
+from pipeline.contest.facts import load_contest
 from pipeline.runtime.console import say
-from pipeline.runtime.device import Device
+from pipeline.runtime.device import pick_device
+from pipeline.runtime.records import keep_epochs
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import Step, run_step
+from pipeline.runtime.section import Section
+from pipeline.runtime.steps import Notes, Opened, Step
+from pipeline.runtime.training_settings import QuantiseSettings
+from pipeline.runtime.waves import Wave
 from pipeline.stages.student.network import (
     bit_plan,
     expected_bytes,
+    file_settings,
     fits_budget,
+    load_architecture,
+    load_student,
     packed_header,
     save_student,
     trained_architecture,
-    trained_student,
 )
-from pipeline.stages.student.training import StudentPhase, student_reads, train_student
+from pipeline.stages.student.training import (
+    METRICS,
+    OUTPUT,
+    LearningSettings,
+    learning_settings,
+    student_inputs,
+    train_student,
+)
 from pipeline.stages.student.warm_start import init_is_low_bit
+from pipeline.training.loop import checkpoint_beside
 
 ROOMY = 0.97  # of the budget: a file that is expected to be smaller keeps the clip of the settings
 # What an epoch with rounded weights adds to a file: 3 add 0.8 to 0.9 %, 5 add 1.2 %, on eight students of food11.
@@ -34,38 +48,43 @@ ROOMY = 0.97  # of the budget: a file that is expected to be smaller keeps the c
 GROWTH, GROWING_EPOCHS = 0.0024, 5
 
 
-def quantise(job: Job, device: Device) -> None:
+class QuantiseStepSettings(Section):
+    """What decides the low-bit student, beside the float one and what it learns from."""
+
+    training: QuantiseSettings  # with the initial clip that is used
+    learning: LearningSettings
+
+
+def quantise(job: Job) -> Iterator[Wave]:
     """Give the student low-bit weights and train it on, for no epoch at all where the settings say so."""
-    own, distill = job.settings.quantise, job.settings.distill
-    reads = student_reads(job) | {"student": job.artifacts.student.digest()}
-    architecture = trained_architecture(job)
-    plan = bit_plan(job.settings, architecture)
-    shared = {
-        "alpha": distill.alpha,
-        "temperature": distill.temperature,
-        "seed": distill.seed,
-    } | distill.shaping_final_phase()
-    settings = own.shaping() | shared
-    clip = _clip_for_limit(job, architecture)
-    settings |= {"initial_clip_std": clip}  # that of the settings, unless the budget asks for another
-    step = Step("quantise", 2, reads, settings, (job.run.quantised_student,))
+    artifacts = job.artifacts
+    inputs = student_inputs(job) | {"float student": artifacts.student}
+    artifacts.student.digest()  # refuses where there is no student
+    # that of the settings, unless the budget asks for another
+    clip = _clip_for_limit(job, trained_architecture(job))
+    settings = QuantiseStepSettings(
+        training=job.settings.quantise.model_copy(update={"initial_clip_std": clip}),
+        learning=learning_settings(job, only_final_phase=True),
+    )
+    outputs = {OUTPUT: artifacts.quantised_student, METRICS: artifacts.quantised_metrics}
+    yield Wave([Step(job.run, artifacts.quantised_student.step, 3, inputs, settings, outputs, _quantise)])
 
-    def work() -> dict[str, Any]:
-        network = prepare_lsq(trained_student(job), plan, clip)
-        say(f"low-bit student: {own.bits} bits, head {own.head_bits}, {own.epochs} epochs")
-        seconds = 0.0
-        if own.epochs:
-            identity = value_digest([step.reads, step.settings, step.version, str(device.dtype)])
-            checkpoint = job.run.checkpoint(job.run.quantised_student)
-            # all of its epochs belong to the final phase
-            training = StudentPhase("low-bit student", "quantise", own, 1.0, checkpoint, identity)
-            trained = train_student(job, device, network, training)
-            network, seconds = trained.network, trained.earlier_seconds
-        save_student(job.run.quantised_student, network, architecture)
-        job.run.checkpoint(job.run.quantised_student).unlink(missing_ok=True)
-        return {"device": device.description, "earlier_seconds": seconds}
 
-    run_step(job.run, step, work, full_check=job.full_check)
+def _quantise(opened: Opened[QuantiseStepSettings]) -> Notes:
+    own, device = opened.settings.training, pick_device(opened.settings.learning.device)
+    architecture = load_architecture(opened.inputs["float student"])
+    network = prepare_lsq(
+        load_student(opened.inputs["float student"]), bit_plan(own, architecture), own.initial_clip_std
+    )
+    say(f"low-bit student: {own.bits} bits, head {own.head_bits}, {own.epochs} epochs")
+    seconds = 0.0
+    if own.epochs:
+        trained = train_student(opened, network, own, stage="quantise", device=device)
+        network, seconds = trained.network, trained.earlier_seconds
+    save_student(opened.outputs[OUTPUT], network, architecture)
+    keep_epochs(opened.outputs[METRICS], own.epochs)
+    checkpoint_beside(opened.outputs[OUTPUT]).unlink(missing_ok=True)
+    return {"device": device.description, "earlier_seconds": seconds}
 
 
 def expected_growth(epochs: int, *, low_bit_before: bool) -> float:
@@ -76,10 +95,11 @@ def expected_growth(epochs: int, *, low_bit_before: bool) -> float:
 def _clip_for_limit(job: Job, architecture: Architecture) -> float:
     """The clip with which the student's file is expected to end just below the budget, from its weights as they are."""
     budget_bytes, own, fill = job.request.budget_bytes, job.settings.quantise, fits_budget(job.settings)
-    plan, header = bit_plan(job.settings, architecture), packed_header(job, architecture)
+    facts = load_contest(job.artifacts.contest.path)
+    plan, header = bit_plan(own, architecture), packed_header(architecture, facts, file_settings(job))
     if not fill and expected_bytes(job.settings, architecture, header.classes, "low-bit") < ROOMY * budget_bytes:
         return own.initial_clip_std
-    student = trained_student(job)
+    student = load_student(job.artifacts.student.path)
     growth = expected_growth(own.epochs, low_bit_before=init_is_low_bit(job.settings.distill.init_from))
 
     def size_of(clip: float) -> float:

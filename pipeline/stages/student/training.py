@@ -1,8 +1,7 @@
 """How a student is trained, with float or low-bit weights: views, soft labels, loss, the metrics of an epoch."""
 
 import functools
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,100 +10,133 @@ from torch import nn
 from pipeline.contest.facts import ContestFacts, load_contest
 from pipeline.data.batches import FinalPhase, Normalisation, TrainingSet
 from pipeline.data.soft_labels import SoftLabels, load_soft_labels
-from pipeline.runtime.artifacts import digests
-from pipeline.runtime.atomic import append_line
+from pipeline.runtime.artifacts import views_of
 from pipeline.runtime.console import say
 from pipeline.runtime.device import Device
+from pipeline.runtime.records import EpochMetrics, append_epoch, keep_epochs
 from pipeline.runtime.request import Job
-from pipeline.runtime.training_settings import TrainingSettings
+from pipeline.runtime.section import Section
+from pipeline.runtime.settings import DeviceSettings
+from pipeline.runtime.steps import Input, Opened
+from pipeline.runtime.training_settings import FinalPhaseSettings, TrainingSettings
 from pipeline.stages.evaluation import evaluate_split
 from pipeline.training.inference import predict_log_probs
-from pipeline.training.loop import EpochResult, TrainingPlan, TrainingResult, train
+from pipeline.training.loop import EpochResult, TrainingPlan, TrainingResult, checkpoint_beside, train
 from pipeline.training.losses import student_loss
 from pipeline.training.schedule import validates_after
 
-
-@dataclass(frozen=True)
-class StudentPhase:
-    """One training of the student: label, stage and settings, its checkpoint, the digest of what shapes it."""
-
-    label: str
-    stage: str  # in the metrics
-    settings: TrainingSettings
-    final_phase: float  # share of its epochs, the last ones, that belong to the final phase
-    checkpoint: Path
-    identity: str
+OUTPUT, METRICS = "student", "metrics"  # of both steps, by name
 
 
-def student_reads(job: Job) -> dict[str, str]:
-    """Digests of everything that a student learns from."""
-    inputs = {"contest": job.artifacts.contest, "soft labels": job.artifacts.soft_labels}
-    for split in job.request.student_splits:
-        inputs |= job.artifacts.views("student", split, job.settings.views.student_views)
-    return digests(inputs)
+class LearningSettings(Section):
+    """What float and low-bit training share: which images, and the loss of [distill]."""
+
+    splits: tuple[str, ...]
+    labelled_splits: tuple[str, ...]
+    claimable_splits: tuple[str, ...]
+    views: int
+    alpha: float
+    temperature: float
+    seed: int
+    final_phase: FinalPhaseSettings | None
+    device: DeviceSettings
+
+    @property
+    def protocol(self) -> str:
+        """As the request tells it: which images are learned from."""
+        final = ", final" if "validation" in self.labelled_splits else ""
+        return ("transductive" if "testing" in self.splits else "inductive") + final
 
 
-def train_student(job: Job, device: Device, network: nn.Module, own: StudentPhase) -> TrainingResult:
-    """Train a network on the run's views and soft labels; loss, temperature and seed are those of [distill]."""
-    facts, soft_labels = load_contest(job.run.contest), load_soft_labels(job.run.soft_labels)
-    distill, normalisation = job.settings.distill, Normalisation(facts.mean, facts.std)
-    loss_of = functools.partial(student_loss, alpha=distill.alpha, temperature=distill.temperature)
-
-    def on_epoch(result: EpochResult) -> None:
-        line = {"stage": own.stage, "epoch": result.epoch, "loss": result.loss}
-        validates = validates_after(result.epoch, own.settings.epochs)
-        found = _validate(job, device, result.network, normalisation, facts, soft_labels) if validates else {}
-        shares = {name: value for name, value in found.items() if not name.endswith("kl")}
-        shown = "".join(f", {name.replace('_', ' ')} {value:.2%}" for name, value in shares.items())
-        line |= found
-        line |= {"learning_rate": result.learning_rate, "seconds": round(result.seconds, 3)}
-        append_line(job.run.metrics, line)
-        of = f"{result.epoch} of {own.settings.epochs}"
-        say(f"{own.label}: epoch {of}, loss {result.loss:.4f}{shown}, {result.seconds:.1f} s")
-
-    training = TrainingPlan(own.label, own.settings, distill.seed, own.checkpoint, own.identity)
-    training_set = _training_set(job, facts, soft_labels, normalisation, own.final_phase)
-    return train(network, training_set, loss_of, training, device, on_epoch)
-
-
-def _training_set(
-    job: Job, facts: ContestFacts, soft_labels: SoftLabels, normalisation: Normalisation, final_phase: float
-) -> TrainingSet:
-    splits, count = job.request.student_splits, job.settings.views.student_views
-    views = [[job.run.view("student", split, view) for split in splits] for view in range(count)]
-    hard_labels_N = torch.tensor([label for split in splits for label in facts.labels[split]])
-    soft_VNC = torch.cat([soft_labels.log_probs_VNC[split][:count] for split in splits], dim=1)
-    return TrainingSet(
-        views,
-        hard_labels_N,
-        soft_VNC,
-        len(facts.classes),
-        normalisation,
-        job.settings.distill.temperature,
-        final_phase=_final_phase(job, facts, final_phase),
+def learning_settings(job: Job, *, only_final_phase: bool) -> LearningSettings:
+    """The settings of a training; `only_final_phase`: where it has a final phase, all epochs belong to it."""
+    distill = job.settings.distill
+    final_phase = distill.final_phase if distill.final_phase.images != "none" else None
+    if final_phase and only_final_phase:
+        final_phase = final_phase.model_copy(update={"fraction": 1.0})
+    return LearningSettings(
+        splits=job.request.student_splits,
+        labelled_splits=job.request.labelled_splits,
+        claimable_splits=job.request.claimable_splits,
+        views=job.settings.views.student_views,
+        alpha=distill.alpha,
+        temperature=distill.temperature,
+        seed=distill.seed,
+        final_phase=final_phase,
+        device=job.settings.device,
     )
 
 
-def _final_phase(job: Job, facts: ContestFacts, fraction: float) -> FinalPhase | None:
+def student_inputs(job: Job) -> dict[str, Input]:
+    """Everything that a student learns from and is measured on while it learns."""
+    artifacts, views = job.artifacts, job.settings.views.student_views
+    inputs: dict[str, Input] = {"contest": artifacts.contest, "soft labels": artifacts.soft_labels}
+    inputs |= views_of(artifacts, "student", dict.fromkeys(job.request.student_splits, views))
+    measured = artifacts.clean(_measured_split(job.request.claimable_splits))
+    return inputs | {"clean training": artifacts.clean("training"), "measured images": measured}
+
+
+def train_student(
+    opened: Opened[Any], network: nn.Module, settings: TrainingSettings, *, stage: str, device: Device
+) -> TrainingResult:
+    """Train a network on the views and soft labels of a step; `stage`: the name of its stage, in the metrics."""
+    learning: LearningSettings = opened.settings.learning
+    facts, soft_labels = load_contest(opened.inputs["contest"]), load_soft_labels(opened.inputs["soft labels"])
+    loss_of = functools.partial(student_loss, alpha=learning.alpha, temperature=learning.temperature)
+    label = {"distill": "student", "quantise": "low-bit student"}[stage]
+
+    def on_epoch(result: EpochResult) -> None:
+        validates = validates_after(result.epoch, settings.epochs)
+        found = _validate(opened, result.network, facts, soft_labels, device) if validates else {}
+        keep_epochs(opened.outputs[METRICS], result.epoch - 1)
+        metrics = EpochMetrics.model_validate({"stage": stage, **result.figures(), **found})
+        append_epoch(opened.outputs[METRICS], metrics)
+        shares = {name: value for name, value in found.items() if not name.endswith("kl")}
+        shown = "".join(f", {name.replace('_', ' ')} {value:.2%}" for name, value in shares.items())
+        of = f"{result.epoch} of {settings.epochs}"
+        say(f"{label}: epoch {of}, loss {result.loss:.4f}{shown}, {result.seconds:.1f} s")
+
+    checkpoint = checkpoint_beside(opened.outputs[OUTPUT])
+    plan = TrainingPlan(label, settings, learning.seed, checkpoint, f"{opened.identity}, {device.dtype}")
+    return train(network, _training_set(opened, facts, soft_labels), loss_of, plan, device, on_epoch)
+
+
+def _training_set(opened: Opened[Any], facts: ContestFacts, soft_labels: SoftLabels) -> TrainingSet:
+    learning: LearningSettings = opened.settings.learning
+    splits, count = learning.splits, learning.views
+    hard_labels_N = torch.tensor([label for split in splits for label in facts.labels[split]])
+    soft_VNC = torch.cat([soft_labels.log_probs_VNC[split][:count] for split in splits], dim=1)
+    return TrainingSet(
+        opened.views(splits, count),
+        hard_labels_N,
+        soft_VNC,
+        len(facts.classes),
+        Normalisation(facts.mean, facts.std),
+        learning.temperature,
+        final_phase=_final_phase(learning, facts),
+    )
+
+
+def _final_phase(learning: LearningSettings, facts: ContestFacts) -> FinalPhase | None:
     """The final phase of a student for the test images, which come last in the set."""
-    own = job.settings.distill.final_phase
-    if own.images == "none":
+    own = learning.final_phase
+    if own is None:
         return None
-    others = sum(len(facts.ids[split]) for split in job.request.labelled_splits)
+    others = sum(len(facts.ids[split]) for split in learning.labelled_splits)
     rows_N = torch.arange(others, others + len(facts.ids["testing"]))
-    return FinalPhase(rows_N, fraction, own.test_share)
+    return FinalPhase(rows_N, own.fraction, own.test_share)
+
+
+def _measured_split(claimable_splits: tuple[str, ...]) -> str:
+    """Validation, or where nothing may be claimed there, the test images."""
+    return "validation" if "validation" in claimable_splits else "testing"
 
 
 def _validate(
-    job: Job,
-    device: Device,
-    network: nn.Module,
-    normalisation: Normalisation,
-    facts: ContestFacts,
-    soft_labels: SoftLabels,
+    opened: Opened[Any], network: nn.Module, facts: ContestFacts, soft_labels: SoftLabels, device: Device
 ) -> dict[str, float]:
     """Figures of validation, or where none may be claimed there, the fidelity on the test images."""
-    split = "validation" if "validation" in job.request.claimable_splits else "testing"
-    images_NHWC = np.load(job.run.clean(split), mmap_mode="r")
-    log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device)
-    return evaluate_split(job, facts, split, log_probs_NC, soft_labels)
+    claimable = opened.settings.learning.claimable_splits
+    images_NHWC = np.load(opened.inputs["measured images"], mmap_mode="r")
+    log_probs_NC = predict_log_probs(network, images_NHWC, Normalisation(facts.mean, facts.std), device)
+    return evaluate_split(claimable, facts, _measured_split(claimable), log_probs_NC, soft_labels)

@@ -12,10 +12,9 @@ from models.compress.batchnorm_folding import unfold_batchnorm
 from models.students.architecture import Architecture
 from models.students.build import build_student
 from models.students.short_form import name_of, same_but_for_names
-from pipeline.contest.facts import load_contest
+from pipeline.contest.facts import ContestFacts
 from pipeline.data.batches import Normalisation
 from pipeline.data.soft_labels import format_classes
-from pipeline.runtime.atomic import file_digest
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
 from pipeline.stages.calibration import calibration_images
@@ -54,27 +53,20 @@ def _fault(job: Job, architecture: Architecture, classes: tuple[str, ...], init_
     return ""
 
 
-def warm_start_reads(job: Job) -> dict[str, str]:
-    """Digest of the file that the student starts from, if there is one."""
-    init_from = job.settings.distill.init_from
-    return {"init_from": file_digest(Path(init_from))} if init_from else {}
-
-
 def init_is_low_bit(init_from: str) -> bool:
     """Whether `distill.init_from` is a file whose weights have a few bits each."""
     return bool(init_from) and load_packed(Path(init_from)).precision == "low-bit"
 
 
-def warm_start(job: Job, architecture: Architecture, network: nn.Module) -> None:
-    """Give a fresh student of this architecture the weights of `distill.init_from`, where there is one.
+def warm_start(
+    init_from: Path, architecture: Architecture, network: nn.Module, clean_training: Path, facts: ContestFacts
+) -> None:
+    """Give a fresh student of this architecture the weights of a packed file.
 
     BatchNorm is un-folded: its statistics are measured on this contest's images, as this contest normalises them.
     """
-    if job.settings.distill.init_from:
-        facts = load_contest(job.run.contest)
-        images = calibration_images(job, Normalisation(facts.mean, facts.std))
-        packed = load_packed(Path(job.settings.distill.init_from)).module
-        unfold_batchnorm(network, with_names_of(packed, architecture), images)
+    images = calibration_images(clean_training, Normalisation(facts.mean, facts.std))
+    unfold_batchnorm(network, with_names_of(load_packed(init_from).module, architecture), images)
 
 
 def with_names_of(packed: nn.Module, architecture: Architecture) -> nn.Module:

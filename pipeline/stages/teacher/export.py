@@ -5,82 +5,108 @@ soft_labels.safetensors. Validation and, in an inductive run, testing have their
 them there.
 """
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.contest.facts import load_contest
-from pipeline.data.soft_labels import SoftLabels, check_soft_labels, save_soft_labels
-from pipeline.runtime.artifacts import digests
-from pipeline.runtime.atomic import file_digest
+from pipeline.contest.facts import ContestFacts, load_contest
+from pipeline.data.soft_labels import SoftLabels, save_soft_labels
+from pipeline.runtime.artifacts import view_name
 from pipeline.runtime.console import progress, say
-from pipeline.runtime.device import Device
-from pipeline.runtime.folder import SPLITS
+from pipeline.runtime.device import pick_device
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import Step, read_notes, run_step
+from pipeline.runtime.section import Section
+from pipeline.runtime.settings import DeviceSettings
+from pipeline.runtime.steps import Input, Notes, Opened, Step
 from pipeline.runtime.tensor_file import save_tensors
+from pipeline.runtime.training_settings import MemberSettings
+from pipeline.runtime.waves import Wave
 from pipeline.stages.evaluation import evaluate_split
-from pipeline.stages.teacher.blend import blend_members, check_enough_images
-from pipeline.stages.teacher.given_soft_labels import all_recorded_members, average_soft_labels, load_given_soft_labels
-from pipeline.stages.teacher.parallel_members import work_on_members
+from pipeline.stages.teacher.blend import BlendSettings, blend_members, blend_settings, check_enough_images
+from pipeline.stages.teacher.given_soft_labels import given_soft_labels_step
+from pipeline.stages.teacher.member_steps import members_at_once, row_of_predictions
+from pipeline.stages.teacher.student_views import digests_by_split, student_view_counts, student_view_inputs
 from pipeline.training.inference import predict_log_probs
 from pipeline.training.members import load_member
 
 
-def export(job: Job, device: Device) -> None:
+class ExportStepSettings(Section):
+    """What decides a member's log_probs, beside the member and the views."""
+
+    member: int
+    row: MemberSettings
+    image_size: int
+    tta_flip: bool | Literal["clean"]
+    views: dict[str, int]
+    claimable_splits: tuple[str, ...]
+    device: DeviceSettings
+
+
+class SoftLabelSettings(Section):
+    """What decides the soft labels, beside the members' log_probs; and what their file says of itself."""
+
+    members: int
+    blend: BlendSettings
+    final: bool
+    policy: str
+    seed: int
+    views: dict[str, int]
+    claimable_splits: tuple[str, ...]
+
+
+def export(job: Job) -> Iterator[Wave]:
     """Make the soft labels from the members, or take the given ones of --soft-labels."""
+    check_enough_images(job)
     if job.request.soft_labels:
-        _take_given(job)
+        yield Wave([given_soft_labels_step(job)])
         return
-    work_on_members(job, device, _export_member, _export_step, range(len(job.settings.teach.members)))
-    _blend(job)
+    members = range(len(job.settings.teach.members))
+    yield Wave([_export_step(job, member) for member in members], members_at_once(job))
+    yield Wave([_blend_step(job)])
 
 
-def _view_reads(job: Job) -> dict[str, str]:
-    inputs = {"contest": job.artifacts.contest}
-    for split in SPLITS:
-        inputs |= job.artifacts.views("student", split, job.student_views(split))
-    return digests(inputs)
+def _export_step(job: Job, member: int) -> Step[ExportStepSettings]:
+    artifacts = job.artifacts
+    inputs: dict[str, Input] = {"member": artifacts.member(member), "contest": artifacts.contest}
+    settings = ExportStepSettings(
+        member=member,
+        row=row_of_predictions(job.settings.teach.members[member]),
+        image_size=job.settings.data.image_size,
+        tta_flip=job.settings.export.tta_flip,
+        views=student_view_counts(job),
+        claimable_splits=job.request.claimable_splits,
+        device=job.settings.device,
+    )
+    output = artifacts.member_log_probs(member)
+    inputs |= student_view_inputs(job)
+    return Step(job.run, output.step, 3, inputs, settings, {"log_probs": output}, _export_member)
 
 
-def _digests_by_split(job: Job) -> dict[str, tuple[str, ...]]:
-    views = {split: job.artifacts.views("student", split, job.student_views(split)) for split in SPLITS}
-    return {split: tuple(digests(of_split).values()) for split, of_split in views.items()}
+def _export_member(opened: Opened[ExportStepSettings]) -> Notes:
+    own, facts = opened.settings, load_contest(opened.inputs["contest"])
+    log_probs = _predict_views(opened, facts)
+    save_tensors(opened.outputs["log_probs"], log_probs, {})
+    clean_NC = log_probs["validation"][0].float().numpy()
+    figures = evaluate_split(own.claimable_splits, facts, "validation", clean_NC)
+    _say_accuracy(figures, f"member {own.member}")
+    return figures
 
 
-def _export_step(job: Job, member: int) -> Step:
-    reads = {"member": job.artifacts.member(member).digest()} | _view_reads(job)
-    settings = {"tta_flip": job.settings.export.tta_flip, "size": job.settings.teach.members[member].inference_size}
-    return Step(f"export-{member:02d}", 2, reads, settings, (job.run.member_log_probs(member),))
-
-
-def _export_member(job: Job, device: Device, member: int) -> None:
-    def work() -> dict[str, Any]:
-        log_probs = _predict_views(job, device, member)
-        save_tensors(job.run.member_log_probs(member), log_probs, {})
-        return evaluate_split(
-            job, load_contest(job.run.contest), "validation", log_probs["validation"][0].float().numpy()
-        )
-
-    if run_step(job.run, _export_step(job, member), work, full_check=job.full_check):
-        _say_accuracy(job, f"export-{member:02d}", f"member {member}")
-
-
-def _predict_views(job: Job, device: Device, member: int) -> dict[str, Tensor]:
+def _predict_views(opened: Opened[ExportStepSettings], facts: ContestFacts) -> dict[str, Tensor]:
     """float16 log-probabilities [V, N, C] of every split."""
-    row, facts = job.settings.teach.members[member], load_contest(job.run.contest)
-    network, normalisation = load_member(job.run.member(member), row, facts, job.settings.data.image_size)
+    own, device = opened.settings, pick_device(opened.settings.device)
+    network, normalisation = load_member(opened.inputs["member"], own.row, facts, own.image_size)
     network.to(device.where).to(memory_format=torch.channels_last)
     log_probs: dict[str, Tensor] = {}
-    with progress(f"predictions of member {member}", sum(job.student_views(split) for split in SPLITS)) as on_done:
-        for split in SPLITS:
+    with progress(f"predictions of member {own.member}", sum(own.views.values())) as on_done:
+        for split, count in own.views.items():
             views = []
-            for view in range(job.student_views(split)):
-                images_NHWC = np.load(job.run.view("student", split, view), mmap_mode="r")
-                flip = job.settings.export.tta_flip is True or (job.settings.export.tta_flip == "clean" and view == 0)
+            for view in range(count):
+                images_NHWC = np.load(opened.inputs[view_name(split, view)], mmap_mode="r")
+                flip = own.tta_flip is True or (own.tta_flip == "clean" and view == 0)
                 log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device, tta_flip=flip)
                 views.append(torch.from_numpy(log_probs_NC).half())
                 on_done(1)
@@ -88,61 +114,47 @@ def _predict_views(job: Job, device: Device, member: int) -> dict[str, Tensor]:
     return log_probs
 
 
-def _blend(job: Job) -> None:
-    members = len(job.settings.teach.members)
-    inputs = {f"member {i}": job.artifacts.member_log_probs(i) for i in range(members)}
-    reads = digests(inputs | {"contest": job.artifacts.contest})
-    settings = job.settings.export.model_dump(mode="json", exclude={"tta_flip"}) | {"final": job.request.final}
-    if job.settings.teach.folds or job.settings.export.weights == "fitted":
-        settings |= {"folds": job.settings.teach.folds, "seed": job.settings.data.seed}
-    step = Step("export-soft-labels", 1, reads, settings, (job.run.soft_labels,))
-
-    def work() -> dict[str, Any]:
-        facts, views = load_contest(job.run.contest), job.settings.views
-        log_probs, notes = blend_members(job)
-        soft_labels = SoftLabels(
-            classes=facts.classes,
-            ids=facts.ids,
-            log_probs_VNC=log_probs,
-            view_digests=_digests_by_split(job),
-            policy=views.student_policy,
-            seed=views.seed,
-            final=job.request.final,
-        )
-        save_soft_labels(job.run.soft_labels, soft_labels)
-        return notes | evaluate_split(job, facts, "validation", log_probs["validation"][0].float().numpy())
-
-    if run_step(job.run, step, work, full_check=job.full_check):
-        _say_accuracy(job, "export-soft-labels", f"ensemble of {members}")
+def _blend_step(job: Job) -> Step[SoftLabelSettings]:
+    members, views = len(job.settings.teach.members), job.settings.views
+    inputs: dict[str, Input] = {_member_name(i): job.artifacts.member_log_probs(i) for i in range(members)}
+    inputs |= {"contest": job.artifacts.contest, **student_view_inputs(job)}
+    settings = SoftLabelSettings(
+        members=members,
+        blend=blend_settings(job),
+        final=job.request.final,
+        policy=views.student_policy,
+        seed=views.seed,
+        views=student_view_counts(job),
+        claimable_splits=job.request.claimable_splits,
+    )
+    output = job.artifacts.soft_labels
+    return Step(job.run, output.step, 2, inputs, settings, {"soft labels": output}, _blend)
 
 
-def _take_given(job: Job) -> None:
-    files = load_given_soft_labels(job)
-    settings: dict[str, Any] = {"final": job.request.final}
-    if len(files) > 1:
-        settings |= {"weights": job.settings.export.weights, "seed": job.settings.data.seed}
-    reads = {
-        f"soft labels {i}": file_digest(Path(path)) for i, path in enumerate(job.request.soft_labels)
-    } | _view_reads(job)
-    step = Step("export-soft-labels", 1, reads, settings, (job.run.soft_labels,))
-
-    def work() -> dict[str, Any]:
-        facts = load_contest(job.run.contest)
-        views = {split: list(of_split) for split, of_split in _digests_by_split(job).items()}
-        for path, labels in zip(job.request.soft_labels, files, strict=True):
-            check_soft_labels(labels, path, facts.classes, facts.ids, views)
-        check_enough_images(job)
-        labels, notes = average_soft_labels(job, files)
-        save_soft_labels(job.run.soft_labels, labels)
-        notes |= {"members": all_recorded_members(job)}
-        log_probs_NC = labels.log_probs_VNC["validation"][0].float().numpy()
-        return notes | evaluate_split(job, facts, "validation", log_probs_NC)
-
-    if run_step(job.run, step, work, full_check=job.full_check):
-        _say_accuracy(job, "export-soft-labels", f"soft labels of {' and '.join(job.request.soft_labels)}")
+def _member_name(member: int) -> str:
+    return f"member {member}"
 
 
-def _say_accuracy(job: Job, step_name: str, who: str) -> None:
-    notes = read_notes(job.run, step_name)
-    if "validation_accuracy" in notes:
-        say(f"{who}: validation {notes['validation_accuracy']:.2%}")
+def _blend(opened: Opened[SoftLabelSettings]) -> Notes:
+    own, facts = opened.settings, load_contest(opened.inputs["contest"])
+    members = [opened.inputs[_member_name(i)] for i in range(own.members)]
+    log_probs, notes = blend_members(own.blend, facts, members)
+    soft_labels = SoftLabels(
+        classes=facts.classes,
+        ids=facts.ids,
+        log_probs_VNC=log_probs,
+        view_digests=digests_by_split(opened.digests, own.views),
+        policy=own.policy,
+        seed=own.seed,
+        final=own.final,
+    )
+    save_soft_labels(opened.outputs["soft labels"], soft_labels)
+    clean_NC = log_probs["validation"][0].float().numpy()
+    figures = evaluate_split(own.claimable_splits, facts, "validation", clean_NC)
+    _say_accuracy(figures, f"ensemble of {own.members}")
+    return notes | figures
+
+
+def _say_accuracy(figures: dict[str, float], who: str) -> None:
+    if figures:
+        say(f"{who}: validation {figures['validation_accuracy']:.2%}")

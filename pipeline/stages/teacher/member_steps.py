@@ -1,37 +1,26 @@
-"""Several members at once on a CPU, a process each; on a GPU they take turns."""
+"""What the steps of members share: how many work side by side, and what of a row decides them."""
 
-import functools
-from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from pipeline.runtime.device import Device, pick_device
-from pipeline.runtime.engine import map_items, worker_count
+from pipeline.runtime.device import pick_device
+from pipeline.runtime.engine import worker_count
 from pipeline.runtime.request import Job
-from pipeline.runtime.steps import Step, why_not_current
-
-MemberWork = Callable[[Job, Device, int], None]
-StepOf = Callable[[Job, int], Step]
+from pipeline.runtime.training_settings import MemberSettings
 
 
-def parallel_members(cpu: bool, workers: int, members: int) -> int:
-    """How many members work at the same time: as many as there are processes for, on a GPU one."""
-    return max(1, min(workers, members)) if cpu else 1
+def members_at_once(job: Job) -> int:
+    """At most so many side by side: on a CPU a process each, on a GPU they take turns."""
+    on_cpu = pick_device(job.settings.device).where.type == "cpu"
+    return worker_count(job.settings.device.workers) if on_cpu else 1
 
 
-def work_on_members(job: Job, device: Device, work: MemberWork, step_of: StepOf, chosen: Sequence[int]) -> None:
-    """Do `work`, a module's own function, for each chosen member; `step_of` names the step of a member.
-
-    The share of the cores depends on the ensemble and not on what is left to do, so that a resumed run ends with the
-    bits of one that was not interrupted. What one raises ends the others too; each resumes where it was.
-    """
-    workers, members = worker_count(job.settings.device.workers), len(job.settings.teach.members)
-    at_once = parallel_members(device.where.type == "cpu", workers, members)
-    stale = [m for m in chosen if why_not_current(job.run, step_of(job, m), full_check=job.full_check) is not None]
-    for member in chosen:
-        if at_once == 1 or member not in stale:  # what is done needs no process to say so
-            work(job, device, member)
-    if at_once > 1 and stale:
-        map_items(functools.partial(_with_own_device, work, job), stale, at_once)
+def row_of_predictions(row: MemberSettings) -> MemberSettings:
+    """What of a row decides how the member that it made predicts: its network, and the size of its images."""
+    known = ("options", "pretrained", "small_images", "sizes")
+    update = {name: getattr(row, name) for name in known} | {"weights": Path(row.weights).name}
+    return MemberSettings(network=row.network).model_copy(update=update)
 
 
-def _with_own_device(work: MemberWork, job: Job, member: int) -> None:
-    work(job, pick_device(job.settings.device), member)
+def row_of_steps(row: MemberSettings) -> MemberSettings:
+    """A row without what its steps see as inputs: the policy of its views, and where its weights lie."""
+    return row.model_copy(update={"policy": "", "weights": Path(row.weights).name})

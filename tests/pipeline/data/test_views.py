@@ -1,13 +1,12 @@
 """Views are a pure function of policy, seed, view number and image."""
 
-import multiprocessing
-from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.data.views import IMAGES_PER_TASK, ViewTask, build_policy, make_view, view_seed
+from pipeline.data.views import ViewTask, build_policy, make_view, view_seed
+from pipeline.runtime.engine import map_items
 
 POLICIES = ("teacher", "student")
 SIZE = 16
@@ -28,15 +27,11 @@ def view(
     policy: str = "teacher",
     seed: int = 0,
     number: int = 1,
-    pool: Executor | None = None,
 ) -> np.ndarray:
     clean, out = folder / "clean.npy", folder / "view.npy"
     np.save(clean, images_NHWC)
     ids = ids or tuple(f"training/{i}" for i in range(len(images_NHWC)))
-    done: list[int] = []
-    make_view(ViewTask(clean, ids, policy, seed, number), out, pool, done.append)
-    assert sum(done) == len(images_NHWC)
-    assert len(done) == -(-len(images_NHWC) // IMAGES_PER_TASK)
+    make_view(ViewTask(clean, ids, policy, seed, number), out)
     return np.load(out)
 
 
@@ -60,12 +55,17 @@ def test_made_again_it_is_the_same(policy, tmp_path):
     assert np.array_equal(view(tmp_path, images(8), policy=policy), view(tmp_path, images(8), policy=policy))
 
 
-def test_the_number_of_workers_changes_no_byte(tmp_path):
-    clean_NHWC = images(IMAGES_PER_TASK + 44)
-    alone = view(tmp_path, clean_NHWC)
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        assert np.array_equal(view(tmp_path, clean_NHWC, pool=pool), alone)
-    assert len({image.tobytes() for image in alone}) == len(alone)
+def made_below(folder: Path) -> bytes:
+    return view(folder, images(50)).tobytes()
+
+
+def test_the_number_of_processes_changes_no_byte(tmp_path):
+    folders = [tmp_path / "0", tmp_path / "1"]
+    for folder in folders:
+        folder.mkdir()
+    in_turn = list(map_items(made_below, folders, 1))
+    assert list(map_items(made_below, folders, 2)) == in_turn
+    assert len(set(in_turn)) == 1
 
 
 @pytest.mark.parametrize("policy", POLICIES)

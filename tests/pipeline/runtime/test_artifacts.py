@@ -4,10 +4,11 @@ import hashlib
 
 import pytest
 
-from pipeline.runtime.artifacts import Artifacts, digests
+from pipeline.runtime.artifacts import Artifact, Artifacts, GivenFile, views_of
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import RunFolder
-from pipeline.runtime.steps import Step, run_step
+from pipeline.runtime.section import Section
+from pipeline.runtime.steps import Opened, Step, run_step
 
 
 @pytest.fixture
@@ -15,17 +16,23 @@ def artifacts(tmp_path) -> Artifacts:
     return Artifacts(RunFolder(tmp_path, "r"))
 
 
-def make(artifacts: Artifacts, name: str, path, content: bytes) -> None:
-    def work() -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+class Content(Section):
+    text: str
 
-    run_step(artifacts.run, Step(name, 1, {}, {}, (path,)), work)
+
+def write(opened: Opened[Content]) -> None:
+    opened.outputs["file"].parent.mkdir(parents=True, exist_ok=True)
+    opened.outputs["file"].write_text(opened.settings.text)
+
+
+def make(artifact: Artifact, text: str) -> None:
+    run_step(Step(artifact.run, artifact.step, 1, {}, Content(text=text), {"file": artifact}, write))
 
 
 def make_two_views(artifacts: Artifacts) -> None:
-    for view, name in enumerate(("prepare-decode", "prepare-student-testing-001")):
-        make(artifacts, name, artifacts.run.view("student", "testing", view), name.encode())
+    for view in range(2):
+        artifact = artifacts.view("student", "testing", view)
+        make(artifact, artifact.step)
 
 
 def test_a_stage_started_too_early_names_the_one_before_it(artifacts: Artifacts):
@@ -33,25 +40,44 @@ def test_a_stage_started_too_early_names_the_one_before_it(artifacts: Artifacts)
         artifacts.member(0).digest()
     make_two_views(artifacts)
     with pytest.raises(RequestError, match=r"prepare-student-testing-002 is not done yet; run \./run\.sh prepare"):
-        digests(artifacts.views("student", "testing", 3))
-    make(artifacts, "distill", artifacts.run.folder / "other.bin", b"x")
+        artifacts.view("student", "testing", 2).digest()
+    make(Artifact(artifacts.run, "distill", "other.bin"), "x")
     with pytest.raises(RequestError, match="distill is not done yet"):
         artifacts.student.digest()  # the step was done, but not this file
 
 
-def test_digests_of_views_are_those_of_the_files_in_order(artifacts: Artifacts):
+def test_views_by_name_in_order_and_view_0_is_the_clean_one_of_both_banks(artifacts: Artifacts):
     make_two_views(artifacts)
-    assert digests(artifacts.views("student", "testing", 2)) == {
-        "student view 0 of testing": hashlib.sha256(b"prepare-decode").hexdigest(),
-        "student view 1 of testing": hashlib.sha256(b"prepare-student-testing-001").hexdigest(),
-    }
+    found = views_of(artifacts, "student", {"testing": 2, "validation": 1})
+    assert list(found) == ["view 0 of testing", "view 1 of testing", "view 0 of validation"]
+    assert found["view 0 of testing"].digest() == hashlib.sha256(b"prepare-decode").hexdigest()
+    assert found["view 1 of testing"].digest() == hashlib.sha256(b"prepare-student-testing-001").hexdigest()
+    assert artifacts.view("student", "testing", 0) == artifacts.view("teacher", "testing", 0)
+    assert artifacts.view("student", "testing", 1) != artifacts.view("teacher", "testing", 1)
+
+
+def test_a_given_file_is_digested_by_its_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    assert GivenFile(tmp_path / "a").digest() == hashlib.sha256(b"abc").hexdigest()
 
 
 def test_every_artifact_is_written_by_its_step(smoke_run):
     """The steps of the smoke run have receipts for exactly these files."""
     made = Artifacts(smoke_run.run)
     found = [made.contest, made.soft_labels, made.student, made.quantised_student, made.pack_record]
-    found += [made.predictions, made.teacher_predictions, made.packed("low-bit"), made.clean("validation")]
-    found += [made.member(1), made.member_log_probs(1), made.view("student", "testing", 1)]
+    found += [made.predictions, made.teacher_predictions, made.student_log_probs, made.packed("low-bit")]
+    found += [made.member(1), made.member_log_probs(1), made.view("student", "testing", 1), made.clean("validation")]
+    found += [made.member_metrics(1), made.student_metrics, made.quantised_metrics, made.delivered("manifest.json")]
     for artifact in found:
         assert artifact.digest() == hashlib.sha256(artifact.path.read_bytes()).hexdigest()
+    everything = {path for path in smoke_run.run.folder.rglob("*") if path.is_file()}
+    other = {path for path in everything if path.parent.name in ("receipts", "locks") or path.name == "run.json"}
+    views = {
+        made.view(bank, split, view).path
+        for bank, split in (("teacher", "training"), ("student", "training"), ("student", "testing"))
+        for view in range(2)
+    }
+    views |= {made.clean(split).path for split in ("training", "validation", "testing")}
+    known = {artifact.path for artifact in found} | views | {made.member(0).path, made.member_metrics(0).path}
+    known |= {made.member_log_probs(0).path} | {path for path in everything if path.suffix == ".bin"}
+    assert everything - other - known == set()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.atomic import append_line, atomic_file, file_digest, value_digest, write_bytes, write_json
+from pipeline.runtime.atomic import atomic_file, file_digest, value_digest, write_bytes, write_json
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -57,19 +57,7 @@ def test_json_has_no_nan(tmp_path: Path, value: float):
     write_json(tmp_path / "a.json", {"old": 1})
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"loss": value})
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        append_line(tmp_path / "a.jsonl", {"loss": value})
     assert json.loads((tmp_path / "a.json").read_text()) == {"old": 1}
-    assert not (tmp_path / "a.jsonl").read_bytes()
-
-
-def test_lines_are_appended_whole(tmp_path: Path):
-    path = tmp_path / "new" / "a.jsonl"
-    lines = [{"epoch": i, "text": "two\nlines"} for i in range(3)]
-    for line in lines:
-        append_line(path, line)
-    assert [json.loads(line) for line in path.read_text().splitlines()] == lines
-    assert path.read_text().endswith("\n")
 
 
 def test_digests(tmp_path: Path):

@@ -1,10 +1,12 @@
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 from pipeline.runtime.errors import RequestError
-from pipeline.runtime.folder import SPLITS, RunFolder, check_name
+from pipeline.runtime.folder import CellFolder, RunFolder, check_name, steps_used_by
 
 
 @pytest.mark.parametrize("name", ["a/b", ".x", "", "-x", "a" * 101, "a" * 200, "a b", "é", "a\n", "..", "a\\b", "a:b"])
@@ -18,41 +20,66 @@ def test_plain_names_are_taken(name: str):
     assert check_name(name) == name
 
 
-def test_all_files_of_a_run_are_below_its_two_folders(tmp_path: Path):
+def test_all_steps_of_a_run_share_its_folder(tmp_path: Path):
     run = RunFolder(tmp_path, "r")
-    files = [run.request, run.metrics, run.contest, run.member(3), run.soft_labels, run.student, run.packed("fp16")]
-    files += [run.view("student", split, view) for split in SPLITS for view in range(3)]
-    files += [run.receipt("teach-00"), run.pack_record, run.checkpoint(run.student), run.predictions]
-    assert all(path.is_relative_to(tmp_path / "runs" / "r") for path in files)
+    run.settle("distill", "ab" * 32)
+    assert run.place("distill") == run.place("teach-00") == run.request.parent == tmp_path / "runs" / "r"
+    assert run.receipt("distill") == tmp_path / "runs" / "r" / "receipts" / "distill.json"
     assert run.submission == tmp_path / "submissions" / "r"
-    assert len(set(files)) == len(files) == 20
 
 
-def test_view_0_is_the_clean_one_of_both_banks(tmp_path: Path):
-    run = RunFolder(tmp_path, "r")
-    assert run.view("student", "testing", 0) == run.view("teacher", "testing", 0) == run.clean("testing")
-    assert run.view("student", "testing", 1) != run.view("teacher", "testing", 1)
-    assert run.view_step("student", "testing", 0) == "prepare-decode"
+def test_a_cell_keeps_a_step_where_all_that_it_reads_says(tmp_path: Path):
+    cell, other = CellFolder(tmp_path, "frontier"), CellFolder(tmp_path, "networks")
+    with pytest.raises(RequestError, match="study frontier: distill is not done yet"):
+        cell.place("distill")
+    cell.settle("distill", "ab" * 32)
+    place = cell.place("distill")
+    assert place == tmp_path / "runs" / ".steps" / "distill-abababababababab"
+    assert cell.receipt("distill") == place / "receipts" / "distill.json"
+    other.settle("distill", "ab" * 32)
+    other.settle("pack", "cd" * 32)
+    assert other.place("distill") == place
+    assert steps_used_by(tmp_path, "frontier") == [place]
+    assert steps_used_by(tmp_path, "networks") == [place, other.place("pack")]
+    assert steps_used_by(tmp_path, "recipes") == []
 
 
 def test_a_lock_is_held_by_one_at_a_time(tmp_path: Path):
     run = RunFolder(tmp_path, "r")
-    with run.locked("teach-00", "busy"):
-        with pytest.raises(RequestError, match="busy"), run.locked("teach-00", "busy"):
+    with run.step_locked("teach-00"):
+        busy = pytest.raises(RequestError, match="teach-00 of run r is being made by another process")
+        with busy, run.step_locked("teach-00"):
             pytest.fail("two hold one lock")
-        with run.locked("teach-01", "busy"):
+        with run.step_locked("teach-01"):
             pass
-    with run.locked("teach-00", "busy"):
+    with run.step_locked("teach-00"):
         pass
+
+
+def test_a_step_of_a_cell_is_waited_for(tmp_path: Path):
+    cell, order = CellFolder(tmp_path, "s"), []
+    cell.settle("distill", "ab" * 32)
+
+    def second() -> None:
+        with cell.step_locked("distill"):
+            order.append("second")
+
+    waiting = threading.Thread(target=second)
+    with cell.step_locked("distill"):
+        waiting.start()
+        time.sleep(0.2)
+        order.append("first")
+    waiting.join(timeout=10)
+    assert order == ["first", "second"]
 
 
 def test_a_lock_of_another_holder_is_respected(tmp_path: Path):
     run = RunFolder(tmp_path, "r")
-    with run.locked("run", "busy"):
+    with run.locked("busy"):
         pass
     (path,) = (run.folder / "locks").iterdir()
     other = FileLock(path)
-    with other, pytest.raises(RequestError, match="in another process"), run.locked("run", "in another process"):
+    with other, pytest.raises(RequestError, match="in another process"), run.locked("in another process"):
         pytest.fail("two hold one lock")
-    with run.locked("run", "busy"):
+    with run.locked("busy"):
         pass

@@ -81,15 +81,11 @@ def test_settings_are_frozen(name: str):
 def test_when_to_save_does_not_shape_the_result():
     testing = load_settings("smoke", ["distill.final_phase.images=testing"]).distill
     known = set(type(testing).model_fields)
-    assert known - set(testing.shaping()) == {"checkpoint_seconds", "init_from"}  # the bytes of init_from are an input
-
-
-def test_the_final_phase_shapes_nothing_where_there_is_none():
-    none, testing = (
-        load_settings("smoke", [f"distill.final_phase.images={name}"]).distill for name in ("none", "testing")
-    )
-    assert set(testing.shaping()) - set(none.shaping()) == {"final_phase"}
-    assert set(testing.shaping()["final_phase"]) == {"images", "fraction", "test_share"}
+    assert known - set(testing.shaping()) == {"checkpoint_seconds"}
+    assert set(Settings().device.shaping()) == {"dtype"}
+    inner = Settings().shaping()
+    assert "checkpoint_seconds" not in inner["distill"]
+    assert inner["device"] == {"dtype": "auto"}
 
 
 @pytest.mark.parametrize("name", ["fraction", "test_share"])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.runtime.artifacts import Artifact, Artifacts
 from pipeline.runtime.atomic import file_digest
-from pipeline.runtime.folder import RunFolder
 
 RunCli = Callable[..., tuple[int, str, str]]
 LARGEST_FILE_BYTES = 20_000  # below a checkpoint and a packed file, above a receipt and a view of the tiny contest
@@ -25,23 +25,23 @@ def damage(path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "step"),
     [
-        (lambda run: run.contest, "prepare-decode"),
-        (lambda run: run.clean("training"), "prepare-decode"),
-        (lambda run: run.view("teacher", "training", 1), "prepare-teacher-training-001"),
-        (lambda run: run.view("student", "testing", 1), "prepare-student-testing-001"),
-        (lambda run: run.member(0), "teach-00"),
-        (lambda run: run.member_log_probs(1), "export-01"),
-        (lambda run: run.soft_labels, "export-soft-labels"),
-        (lambda run: run.student, "distill"),
-        (lambda run: run.quantised_student, "quantise"),
-        (lambda run: run.packed("fp16"), "pack"),
-        (lambda run: run.predictions, "predict"),
+        (lambda made: made.contest, "prepare-decode"),
+        (lambda made: made.clean("training"), "prepare-decode"),
+        (lambda made: made.view("teacher", "training", 1), "prepare-teacher-training-001"),
+        (lambda made: made.view("student", "testing", 1), "prepare-student-testing-001"),
+        (lambda made: made.member(0), "teach-00"),
+        (lambda made: made.member_log_probs(1), "export-01"),
+        (lambda made: made.soft_labels, "export-soft-labels"),
+        (lambda made: made.student, "distill"),
+        (lambda made: made.quantised_student, "quantise"),
+        (lambda made: made.packed("fp16"), "pack"),
+        (lambda made: made.predictions, "predict"),
     ],
 )
 def test_damaged_files_are_told_in_one_line_and_made_again_alone(
-    smoke_copy, run_cli: RunCli, file: Callable[[RunFolder], Path], step: str
+    smoke_copy, run_cli: RunCli, file: Callable[[Artifacts], Artifact], step: str
 ):
-    path, before = file(smoke_copy.run), smoke_copy.receipts()
+    path, before = file(smoke_copy.artifacts).path, smoke_copy.receipts()
     expected = file_digest(path)
     damage(path)
     code, out, err = run_cli(smoke_copy.argv, smoke_copy.root)
@@ -52,13 +52,13 @@ def test_damaged_files_are_told_in_one_line_and_made_again_alone(
 
 
 def test_a_damaged_receipt_redoes_its_step_alone(smoke_copy, run_cli: RunCli):
-    before, expected = smoke_copy.receipts(), file_digest(smoke_copy.run.soft_labels)
+    before, expected = smoke_copy.receipts(), file_digest(smoke_copy.artifacts.soft_labels.path)
     damage(smoke_copy.run.receipt("export-soft-labels"))
     smoke_copy.run.receipt("export-soft-labels").write_bytes(b'{"step": "export-soft-la')
     code, out, err = run_cli(smoke_copy.argv, smoke_copy.root)
     assert code == 0, err
     assert "export-soft-labels: its receipt is damaged, done again\n" in out
-    assert file_digest(smoke_copy.run.soft_labels) == expected
+    assert file_digest(smoke_copy.artifacts.soft_labels.path) == expected
     assert smoke_copy.redone(before) == {"export-soft-labels"}
 
 
@@ -78,7 +78,11 @@ def small_disk() -> Iterator[None]:
 def test_a_disk_that_fills_up_is_told_and_the_run_goes_on_later(smoke_copy, run_cli: RunCli):
     expected = file_digest(smoke_copy.run.submission / "student.bin")
     smoke_copy.forget(["distill", "quantise", "pack", "predict", "deliver"])
-    for folder in (smoke_copy.run.student.parent, smoke_copy.run.pack_record.parent, smoke_copy.run.submission):
+    for folder in (
+        smoke_copy.artifacts.student.path.parent,
+        smoke_copy.artifacts.pack_record.path.parent,
+        smoke_copy.run.submission,
+    ):
         shutil.rmtree(folder)
     with small_disk():
         code, _, err = run_cli(smoke_copy.argv, smoke_copy.root)

@@ -15,9 +15,10 @@ from pipeline.data.augment import Batch
 from pipeline.data.batches import EpochBatches
 from pipeline.data.soft_labels import load_soft_labels
 from pipeline.runtime.atomic import file_digest
+from pipeline.runtime.records import read_epochs
 from pipeline.runtime.request import Job, load_request
 from pipeline.runtime.steps import why_not_current
-from pipeline.stages.prepare import _step
+from pipeline.stages.prepare import _view_step
 from pipeline.training import loop as training
 
 RunCli = Callable[..., tuple[int, str, str]]
@@ -70,10 +71,10 @@ def test_when_checkpoints_are_saved_redoes_nothing(smoke_copy, run_cli: RunCli):
 
 
 def test_a_changed_member_is_trained_again_alone(smoke_copy, run_cli: RunCli):
-    kept = file_digest(smoke_copy.run.member(1))
+    kept = file_digest(smoke_copy.artifacts.member(1).path)
     done, out = rerun(smoke_copy, run_cli, "--set", "teach.members.0.epochs=1")
     assert done == {"teach-00", "export-00"} | LATE
-    assert file_digest(smoke_copy.run.member(1)) == kept
+    assert file_digest(smoke_copy.artifacts.member(1).path) == kept
     assert "export-00: what it reads changed (member), done again" in out
     assert "export-soft-labels: what it reads changed (member 0), done again" in out
 
@@ -81,35 +82,36 @@ def test_a_changed_member_is_trained_again_alone(smoke_copy, run_cli: RunCli):
 def test_a_member_that_learns_from_other_views_is_trained_again_alone(smoke_copy, run_cli: RunCli):
     done, _ = rerun(smoke_copy, run_cli, "--set", "teach.members.1.policy=student")
     assert done == {"prepare-teacher-student-training-001", "teach-01", "export-01"} | LATE
-    bank = smoke_copy.run.view("teacher-student", "training", 1)
-    assert bank.read_bytes() == smoke_copy.run.view("student", "training", 1).read_bytes()
+    bank = smoke_copy.artifacts.view("teacher-student", "training", 1).path
+    assert bank.read_bytes() == smoke_copy.artifacts.view("student", "training", 1).path.read_bytes()
 
 
 def test_a_renamed_image_has_another_view(smoke_run):
     """The seed of an image's augmentation comes from its id, so equal pixels are not enough."""
-    job, facts = Job(smoke_run.run, load_request(smoke_run.run)), load_contest(smoke_run.run.contest)
+    job, facts = Job(smoke_run.run, load_request(smoke_run.run)), load_contest(smoke_run.artifacts.contest.path)
     renamed = replace(facts, ids=facts.ids | {"testing": ("0000", *facts.ids["testing"][1:])})
-    steps = [_step(job, ("student", split, 1), of) for split in ("testing", "training") for of in (facts, renamed)]
-    assert [why_not_current(job.run, step) for step in steps] == [None, "its settings changed", None, None]
+    splits = [(split, of) for split in ("testing", "training") for of in (facts, renamed)]
+    steps = [_view_step(job, "student", split, 1, of.ids[split]) for split, of in splits]
+    assert [why_not_current(step) for step in steps] == [None, "its settings changed", None, None]
 
 
 def test_supplied_weights_are_taken_in_and_not_trained(smoke_copy, run_cli: RunCli, tmp_path: Path):
-    weights = Path(shutil.copy(smoke_copy.run.member(1), tmp_path / "w.safetensors"))
+    weights = Path(shutil.copy(smoke_copy.artifacts.member(1).path, tmp_path / "w.safetensors"))
     done, out = rerun(smoke_copy, run_cli, "--set", f"teach.members.1.weights={weights}")
     assert "teach-01" in done
     assert "teach-00" not in done
     assert "member 1: epoch" not in out
-    assert file_digest(smoke_copy.run.member(1)) == file_digest(weights)
+    assert file_digest(smoke_copy.artifacts.member(1).path) == file_digest(weights)
     manifest = manifest_of(smoke_copy)
     assert manifest["teacher"]["members"][1]["weights_sha256"] == file_digest(weights)
     assert manifest["settings"]["teach"]["members"][1]["weights"] == "w.safetensors"
 
 
 def test_supplied_weights_of_another_network(smoke_copy, run_cli: RunCli):
-    argv = [*smoke_copy.argv, "--set", f"teach.members.1.weights={smoke_copy.run.member(0)}"]
+    argv = [*smoke_copy.argv, "--set", f"teach.members.1.weights={smoke_copy.artifacts.member(0).path}"]
     code, _, err = run_cli(argv, smoke_copy.root)
     assert code == 2
-    assert err.startswith(f"error: {smoke_copy.run.member(0)}: does not fit test_resnet: ")
+    assert err.startswith(f"error: {smoke_copy.artifacts.member(0).path}: does not fit test_resnet: ")
     assert err.count("\n") == 1
 
 
@@ -136,7 +138,7 @@ def test_a_smaller_budget_ships_a_smaller_file(smoke_copy, run_cli: RunCli):
 def test_inductive_keeps_the_test_images_out(smoke_copy, run_cli: RunCli):
     done, out = rerun(smoke_copy, run_cli, "--inductive")
     assert done == {"export-00", "export-01"} | LATE
-    labels = load_soft_labels(smoke_copy.run.soft_labels)
+    labels = load_soft_labels(smoke_copy.artifacts.soft_labels.path)
     assert labels.log_probs_VNC["testing"].shape[0] == 1  # the clean view, for the ensemble's CSV
     assert "run tiny: protocol was transductive, now inductive\n" in out
     manifest = manifest_of(smoke_copy)
@@ -184,18 +186,20 @@ def test_final_trains_on_validation_and_claims_nothing(smoke_copy, run_cli: RunC
     manifest = manifest_of(smoke_copy)
     assert manifest["accuracy"] == []
     assert manifest["protocol"] == "transductive, final"
-    assert manifest["teacher"]["ensemble"] is None
-    assert all(row["validation_accuracy"] is None for row in manifest["teacher"]["members"])
+    assert "ensemble" not in manifest["teacher"]
+    assert not any("validation_accuracy" in row for row in manifest["teacher"]["members"])
     assert "validation_accuracy" not in json.dumps(manifest["precisions"])
     assert "validation " not in out.partition("delivered in")[2]
     assert manifest["agreement"]["images"] == 12
     assert list(manifest["fidelity"]) == ["training", "testing"]
-    assert load_soft_labels(smoke_copy.run.soft_labels).log_probs_VNC["validation"].shape[0] == 2
-    for step, bank in (("teach-00", "teacher"), ("distill", "student")):
-        assert f"{bank} view 1 of validation" in json.loads(smoke_copy.run.receipt(step).read_text())["reads"]
-    lines = [json.loads(line) for line in smoke_copy.run.metrics.read_text().splitlines()]
-    assert len(lines) == 22
-    assert not any("validation_accuracy" in line for line in lines[11:])
+    assert load_soft_labels(smoke_copy.artifacts.soft_labels.path).log_probs_VNC["validation"].shape[0] == 2
+    for step in ("teach-00", "distill"):
+        assert "view 1 of validation" in json.loads(smoke_copy.run.receipt(step).read_text())["reads"]
+    made = smoke_copy.artifacts
+    for metrics, epochs in ((made.member_metrics(0), 3), (made.student_metrics, 3), (made.quantised_metrics, 2)):
+        found = read_epochs(metrics.path)  # those of the run before are gone
+        assert [line.epoch for line in found] == list(range(1, epochs + 1))
+        assert {line.validation_accuracy for line in found} == {None}
 
 
 def test_a_damaged_output_is_made_again(smoke_copy, run_cli: RunCli):
@@ -209,7 +213,7 @@ def test_a_damaged_output_is_made_again(smoke_copy, run_cli: RunCli):
 
 
 def test_rehash_reads_every_view_again(smoke_copy, run_cli: RunCli):
-    view = smoke_copy.run.view("student", "testing", 1)
+    view = smoke_copy.artifacts.view("student", "testing", 1).path
     expected, stat = view.read_bytes(), view.stat()
     view.write_bytes(expected[:-1] + bytes([expected[-1] ^ 1]))
     os.utime(view, ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -245,6 +249,8 @@ def test_an_interruption_changes_no_byte(smoke_copy, run_cli: RunCli, monkeypatc
     done, out = rerun(smoke_copy, run_cli)
     assert done == steps
     assert "resumes after epoch 1 of 3" in out
+    if stage == "distill":
+        assert [line.epoch for line in read_epochs(smoke_copy.artifacts.student_metrics.path)] == [1, 2, 3]
     found = {path.name: file_digest(path) for path in smoke_copy.run.submission.iterdir()}
     assert found.pop("manifest.json")
     assert found == {name: digest for name, digest in expected.items() if name != "manifest.json"}
@@ -261,9 +267,9 @@ def test_a_checkpoint_of_other_settings_is_not_resumed(smoke_copy, run_cli: RunC
 
 
 def test_a_damaged_checkpoint_is_not_used(smoke_copy, run_cli: RunCli):
-    expected = file_digest(smoke_copy.run.student)
+    expected = file_digest(smoke_copy.artifacts.student.path)
     smoke_copy.forget(["distill"])
-    smoke_copy.run.checkpoint(smoke_copy.run.student).write_bytes(b"damaged")
+    training.checkpoint_beside(smoke_copy.artifacts.student.path).write_bytes(b"damaged")
     _, out = rerun(smoke_copy, run_cli)
     assert "student: its checkpoint is damaged, training from the start" in out
-    assert file_digest(smoke_copy.run.student) == expected
+    assert file_digest(smoke_copy.artifacts.student.path) == expected

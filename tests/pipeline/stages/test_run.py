@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,19 @@ from models.packed.container import read_container
 from models.packed.student_file import unpack_student
 from pipeline.data.soft_labels import load_soft_labels
 from pipeline.runtime.atomic import value_digest
+from pipeline.runtime.load_settings import load_settings
+from pipeline.runtime.records import Manifest, read_epochs
+from pipeline.runtime.request import load_request
 from pipeline.runtime.tensor_file import load_tensors
 
-DELIVERED = ["manifest.json", "predictions.csv", "soft_labels.safetensors", "student.bin", "teacher_predictions.csv"]
+DELIVERED = [
+    "manifest.json",
+    "predictions.csv",
+    "settings.toml",
+    "soft_labels.safetensors",
+    "student.bin",
+    "teacher_predictions.csv",
+]
 RunCli = Callable[..., tuple[int, str, str]]
 
 
@@ -108,9 +119,28 @@ def test_manifest_of_where_it_came_from(smoke_run, manifest: dict[str, Any]):
     assert manifest["settings"]["distill"]["batch_size"] == 4
     assert manifest["settings_sha256"] == value_digest(manifest["settings"])
     assert manifest["settings"] == json.loads(smoke_run.run.request.read_text())["settings"]
-    assert manifest["commit"] == ""  # no repository here
+    git = ["git", "-C", Path(__file__).parent, "rev-parse", "HEAD"]
+    assert manifest["commit"] == subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
     assert manifest["device"].endswith(", float32")
     assert manifest["versions"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+
+
+def test_its_settings_are_a_preset_that_does_nothing_anew(smoke_copy, run_cli):
+    settings = smoke_copy.run.submission / "settings.toml"
+    assert load_settings(str(settings), []) == load_request(smoke_copy.run).settings
+    before = smoke_copy.receipts()
+    code, out, err = run_cli(["--data", smoke_copy.data, "--preset", settings], smoke_copy.root)
+    assert (code, err) == (0, "")
+    assert "done again" not in out.replace("deliver: its settings changed, done again", "")
+    assert smoke_copy.redone(before) == {"deliver"}  # the preset's name is another
+    assert json.loads((smoke_copy.run.submission / "manifest.json").read_text())["preset"] == "settings.toml"
+
+
+def test_the_manifest_is_a_record(manifest: dict[str, Any]):
+    assert manifest["format"] == 1
+    assert Manifest.read(manifest).written() == manifest
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
+        Manifest.read(manifest | {"more": 1})
 
 
 def test_manifest_of_the_time(manifest: dict[str, Any]):
@@ -147,7 +177,7 @@ def test_manifest_agreement_is_that_of_the_two_csvs(manifest: dict[str, Any], sm
 
 
 def test_the_students_log_probs_are_kept(smoke_run, predictions):
-    log_probs, _ = load_tensors(smoke_run.run.student_log_probs)
+    log_probs, _ = load_tensors(smoke_run.artifacts.student_log_probs.path)
     assert {split: tuple(value.shape) for split, value in log_probs.items()} == {
         "training": (42, 3),
         "validation": (12, 3),
@@ -195,37 +225,37 @@ def test_soft_labels_are_probabilities(smoke_run):
 def test_views_are_named_by_the_digest_of_their_files(smoke_run):
     labels = load_soft_labels(smoke_run.run.submission / "soft_labels.safetensors")
     for split, digests in labels.view_digests.items():
-        files = [smoke_run.run.view("student", split, view) for view in range(len(digests))]
+        files = [smoke_run.artifacts.view("student", split, view).path for view in range(len(digests))]
         assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in files] == list(digests)
-    assert np.load(smoke_run.run.view("student", "testing", 1)).shape == (12, 16, 16, 3)
+    assert np.load(smoke_run.artifacts.view("student", "testing", 1).path).shape == (12, 16, 16, 3)
 
 
 def test_one_line_of_metrics_per_epoch(smoke_run):
-    lines = [json.loads(line) for line in smoke_run.run.metrics.read_text().splitlines()]
+    made = smoke_run.artifacts
+    files = [made.member_metrics(0), made.member_metrics(1), made.student_metrics, made.quantised_metrics]
+    lines = [line for file in files for line in read_epochs(file.path)]
     for line in lines:
-        assert np.isfinite(line["loss"])
-        assert line["learning_rate"] >= 0
-        assert line["seconds"] >= 0
-    taught = [(line["member"], line["epoch"]) for line in lines if line["stage"] == "teach"]
-    assert taught == [(member, epoch) for member in (0, 1) for epoch in (1, 2, 3)]
-    distilled = [line for line in lines if line["stage"] == "distill"]
-    assert [line["epoch"] for line in distilled] == [1, 2, 3]
-    measured = [line for line in lines if "validation_accuracy" in line]
+        assert np.isfinite(line.loss)
+        assert line.learning_rate >= 0
+        assert line.seconds >= 0
+    expected = [("teach", member, epoch) for member in (0, 1) for epoch in (1, 2, 3)]
+    expected += [("distill", None, epoch) for epoch in (1, 2, 3)] + [("quantise", None, epoch) for epoch in (1, 2)]
+    assert [(line.stage, line.member, line.epoch) for line in lines] == expected
+    measured = [line for line in lines if line.validation_accuracy is not None]
     ends = [("teach", 3), ("teach", 3), ("distill", 3), ("quantise", 2)]
-    assert [(line["stage"], line["epoch"]) for line in measured] == ends
+    assert [(line.stage, line.epoch) for line in measured] == ends
     for line in measured:
-        assert 0 <= line["validation_accuracy"] <= 1
-    assert 0 <= measured[-1]["validation_agreement"] <= 1
-    assert len(lines) == 11
+        assert 0 <= line.validation_accuracy <= 1
+    assert 0 <= measured[-1].validation_agreement <= 1
 
 
 def test_ledger_adds_up_to_the_packed_bytes(smoke_run, manifest: dict[str, Any]):
-    record = json.loads(smoke_run.run.pack_record.read_text())
+    record = json.loads(smoke_run.artifacts.pack_record.path.read_text())
     assert record["chosen"] == manifest["precision"]
     assert sum(row["size_bytes"] for row in record["ledger"]) == manifest["packed_bytes"]
     assert (record["ledger"][0]["name"], record["ledger"][-1]["name"]) == ("header", "check-sum")
     sizes = {row["precision"]: row["packed_bytes"] for row in record["measured"]}
-    assert sizes == {name: smoke_run.run.packed(name).stat().st_size for name in sizes}
+    assert sizes == {name: smoke_run.artifacts.packed(name).path.stat().st_size for name in sizes}
     assert len(sizes) == 6
 
 

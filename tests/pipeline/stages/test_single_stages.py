@@ -24,7 +24,7 @@ def test_the_smoke_run_has_these_steps(smoke_run):
 
 
 def test_stages_one_by_one(smoke_copy, run_cli: RunCli):
-    student, smoke = file_digest(smoke_copy.run.packed("fp16")), smoke_copy
+    student, smoke = file_digest(smoke_copy.artifacts.packed("fp16").path), smoke_copy
     shutil.rmtree(smoke.run.receipt("x").parent)
 
     def stage(*argv: str) -> set[str]:
@@ -52,7 +52,7 @@ def test_stages_one_by_one(smoke_copy, run_cli: RunCli):
     assert "quantise is not done yet; run ./run.sh quantise --name tiny first" in too_early("pack")
     assert stage("quantise") == {"quantise"}
     assert stage("pack") == {"pack"}
-    assert file_digest(smoke.run.packed("fp16")) == student
+    assert file_digest(smoke.artifacts.packed("fp16").path) == student
 
 
 @pytest.mark.parametrize("member", ["2", "-1", "x"])
@@ -90,7 +90,7 @@ def test_soft_labels_of_a_run_replace_its_teachers(smoke_run, run_cli: RunCli, t
 @pytest.mark.parametrize("damage", ["{", "[]", '{"sha256": []}', '{"teacher": {"members": [{}]}, "sha256": {}}', None])
 def test_soft_labels_without_a_manifest_of_their_own(smoke_run, tmp_path: Path, damage: str | None):
     labels = tmp_path / "soft_labels.safetensors"
-    labels.write_bytes(b"others" if damage is None else smoke_run.run.soft_labels.read_bytes())
+    labels.write_bytes(b"others" if damage is None else smoke_run.artifacts.soft_labels.path.read_bytes())
     manifest = tmp_path / "manifest.json"
     delivered = (smoke_run.run.submission / "manifest.json").read_text()
     manifest.write_text(delivered if damage is None else damage)
@@ -110,7 +110,7 @@ def test_soft_labels_of_other_images_are_refused(smoke_run, run_cli: RunCli, tmp
 
 def test_two_runs_of_one_name_at_once(smoke_copy, run_cli: RunCli):
     before = smoke_copy.receipts()
-    with smoke_copy.run.locked("run", ""):
+    with smoke_copy.run.locked(""):
         code, out, err = run_cli([*smoke_copy.argv, "--set", "distill.epochs=4"], smoke_copy.root)
     assert (code, out) == (2, "")
     assert err == "error: run tiny is going on in another process; give this one another --name\n"
@@ -120,6 +120,6 @@ def test_two_runs_of_one_name_at_once(smoke_copy, run_cli: RunCli):
 
 def test_a_member_that_is_being_trained_elsewhere(smoke_copy, run_cli: RunCli):
     smoke_copy.forget(["teach-01"])
-    with smoke_copy.run.locked("teach-01", ""):
+    with smoke_copy.run.step_locked("teach-01"):
         code, _, err = run_cli(["teach", "--name", "tiny"], smoke_copy.root)
     assert (code, err) == (2, "error: teach-01 of run tiny is being made by another process\n")

@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from pipeline.contest.facts import ContestFacts
 from pipeline.contest.submission_format import SubmissionFormat
+from pipeline.runtime.artifacts import Artifacts
 from pipeline.runtime.atomic import write_json
-from pipeline.runtime.device import Device
 from pipeline.runtime.errors import MachineError, RequestError
 from pipeline.runtime.folder import RunFolder
 from pipeline.runtime.request import Job, Request
 from pipeline.runtime.settings import Settings
 from pipeline.runtime.tensor_file import load_tensors, save_tensors
 from pipeline.runtime.training_settings import MemberSettings
+from pipeline.stages.carry_out import run_wave
 from pipeline.stages.teacher.teach import teach
 from pipeline.training import loop
 from pipeline.training.members import (
@@ -58,14 +59,14 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def refused(message: str, **changed: object) -> None:
     with pytest.raises(RequestError, match=message) as caught:
-        supplied_member(row(**changed), FACTS, SIZE)
+        supplied_member(found := row(**changed), Path(found.weights), FACTS, SIZE)
     assert "\n" not in str(caught.value)
 
 
 def test_supplied_weights_are_loaded(tmp_path):
     path = saved_weights(tmp_path / "mine.safetensors")
     torch.manual_seed(8)
-    network = supplied_member(row(weights=str(path)), FACTS, SIZE)
+    network = supplied_member(row(weights=str(path)), path, FACTS, SIZE)
     assert equal(network.state_dict(), load_tensors(path)[0])
     assert network(torch.zeros(2, 3, SIZE, SIZE)).shape == (2, 3)
 
@@ -79,11 +80,13 @@ def test_a_supplied_member_does_not_train(tmp_path, monkeypatch, capsys):
     values = {"data": {"image_size": SIZE}, "teach": {"members": [TINY | {"weights": str(path)}]}}
     run = RunFolder(tmp_path, "soup")
     request = Request(name="soup", data="nowhere", preset="none", settings=Settings.model_validate(values))
-    write_json(run.contest, asdict(FACTS))
+    artifacts = Artifacts(run)
+    write_json(artifacts.contest.path, asdict(FACTS))
     write_json(run.receipt("prepare-decode"), {"outputs": {"contest.json": {"sha256": "of the contest"}}})
     for _ in range(2):
-        teach(Job(run, request), Device(torch.device("cpu"), torch.float32, "cpu"))
-    assert equal(load_tensors(run.member(0))[0], load_tensors(path)[0])
+        for wave in teach(Job(run, request)):
+            run_wave(wave)
+    assert equal(load_tensors(artifacts.member(0).path)[0], load_tensors(path)[0])
     assert capsys.readouterr().out == "teach-00: done before, skipped\n"
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.studies.cells import cell_run
-
 RunCli = Callable[..., tuple[int, str, str]]
 
 
@@ -92,20 +90,18 @@ def test_clean_of_a_run_that_delivered_nothing(smoke_copy, run_cli: RunCli):
 
 
 def test_clean_leaves_a_run_that_is_going_on(smoke_copy, run_cli: RunCli):
-    with smoke_copy.run.locked("run", ""):
+    with smoke_copy.run.locked(""):
         code, out, err = run_cli(["clean", "--name", "tiny"], smoke_copy.root)
     assert (code, out, err) == (2, "", "error: run tiny is going on in another process; end it first\n")
-    assert smoke_copy.run.member(0).exists()
+    assert smoke_copy.artifacts.member(0).path.exists()
 
 
 @pytest.mark.parametrize("step", ["teach-00", "distill"])
 def test_clean_leaves_a_single_stage_that_is_going_on(smoke_copy, run_cli: RunCli, step: str):
-    cell = cell_run(smoke_copy.run, "100000", 0)
-    owner = cell if step in cell.cell_steps else smoke_copy.run
-    with owner.locked(step, ""):
+    with smoke_copy.run.step_locked(step):
         code, _, err = run_cli(["clean", "--name", "tiny"], smoke_copy.root)
     assert (code, err) == (2, "error: run tiny is going on in another process; end it first\n")
-    assert smoke_copy.run.member(0).exists()
+    assert smoke_copy.artifacts.member(0).path.exists()
 
 
 def test_clean_follows_no_link(smoke_copy, run_cli: RunCli):
@@ -113,7 +109,7 @@ def test_clean_follows_no_link(smoke_copy, run_cli: RunCli):
     code, _, err = run_cli(["clean", "--name", "other"], smoke_copy.root)
     assert code == 2
     assert err.endswith("other is a link; delete it and what it points to yourself\n")
-    assert smoke_copy.run.member(0).exists()
+    assert smoke_copy.artifacts.member(0).path.exists()
 
 
 def test_clean_of_a_submission_alone(smoke_copy, run_cli: RunCli):

@@ -22,7 +22,7 @@ def test_verify_at_the_edge(smoke_run, run_cli: RunCli, tmp_path: Path, more: in
 
 
 def test_verify_has_the_contests_budget(smoke_run, run_cli: RunCli, tmp_path: Path):
-    packed = smoke_run.run.packed("fp32")
+    packed = smoke_run.artifacts.packed("fp32").path
     code, out, _ = run_cli(["verify", packed], tmp_path)
     assert code == 1
     assert out.splitlines()[-1] == f"over: {packed.stat().st_size} of 300000 bytes"

@@ -66,12 +66,12 @@ def test_a_student_sized_for_low_bit_files_is_stored_as_one():
 def test_bits_of_a_layer_that_is_not_there():
     settings = load_settings("cpu", ['quantise.layer_bits={conv9 = "8"}'])
     with pytest.raises(RequestError, match=r"quantise\.layer_bits: no layer 'conv9', expected one of conv1, conv2"):
-        bit_plan(settings, choose("reference-student"))
+        bit_plan(settings.quantise, choose("reference-student"))
 
 
 def test_bits_of_single_layers():
     settings = load_settings("cpu", ['quantise.layer_bits={conv1 = "8"}'])
-    levels = bit_plan(settings, choose("reference-student"))
+    levels = bit_plan(settings.quantise, choose("reference-student"))
     assert (levels["conv1"], levels["conv2"], levels["classifier"]) == (256, 16, 256)
 
 

@@ -15,18 +15,19 @@ from models.packed.container import read_container
 from models.packed.student_file import PackedStudent, unpack_student
 from models.students.build import build_student
 from pipeline.data.batches import Normalisation
+from pipeline.runtime.records import Measurement
 from pipeline.runtime.tensor_file import load_tensors
 from pipeline.stages.student import pack as pack_stage
 from pipeline.stages.student.quantise import expected_growth
 
 
 def packed(smoke_run, precision: str) -> PackedStudent:
-    return unpack_student(smoke_run.run.packed(precision).read_bytes())
+    return unpack_student(smoke_run.artifacts.packed(precision).path.read_bytes())
 
 
 def images(smoke_run, split: str) -> Tensor:
     header = packed(smoke_run, "fp32").header
-    images_NHWC = torch.from_numpy(np.load(smoke_run.run.clean(split)))
+    images_NHWC = torch.from_numpy(np.load(smoke_run.artifacts.clean(split).path))
     return Normalisation(header.mean, header.std).apply(images_NHWC)
 
 
@@ -37,7 +38,7 @@ def float_student(smoke_run) -> nn.Module:
 
 def test_files_have_batchnorm_recalibrated_on_clean_training_images(smoke_run):
     student = float_student(smoke_run)
-    student.load_state_dict(load_tensors(smoke_run.run.student)[0])
+    student.load_state_dict(load_tensors(smoke_run.artifacts.student.path)[0])
     as_trained = fold_batchnorm(student)
     recalibrate_batchnorm(student, [images(smoke_run, "training")])  # so few that they are one batch
     expected, found = fold_batchnorm(student).state_dict(), packed(smoke_run, "fp32").module.state_dict()
@@ -48,12 +49,12 @@ def test_files_have_batchnorm_recalibrated_on_clean_training_images(smoke_run):
 
 @pytest.mark.parametrize("split", ["validation", "testing"])
 def test_the_low_bit_file_predicts_as_the_rounded_network(smoke_run, split):
-    record = json.loads(smoke_run.run.pack_record.read_text())
+    record = json.loads(smoke_run.artifacts.pack_record.path.read_text())
     assert next(row["step_scale"] for row in record["measured"] if row["precision"] == "low-bit") == 1.0
     found = packed(smoke_run, "low-bit")
     plan = Bits("4", "8", {}, 3.0).of_layers(found.header.architecture)
     network = prepare_lsq(float_student(smoke_run), plan, 3.0)
-    network.load_state_dict(load_tensors(smoke_run.run.quantised_student)[0])
+    network.load_state_dict(load_tensors(smoke_run.artifacts.quantised_student.path)[0])
     recalibrate_batchnorm(network, [images(smoke_run, "training")])
     images_NCHW = images(smoke_run, split)
     with torch.no_grad():
@@ -77,6 +78,6 @@ def test_a_file_grows_with_its_first_low_bit_epochs_alone():
 
 @pytest.mark.parametrize(("scale", "shown"), [(1.0, ""), (1.25, ", learned steps times 1.250")])
 def test_the_line_of_a_precision_tells_a_step_scale(scale, shown):
-    measured = {"precision": "low-bit", "packed_bytes": 45_000, "validation_accuracy": 0.9, "step_scale": scale}
+    measured = Measurement(precision="low-bit", packed_bytes=45_000, validation_accuracy=0.9, step_scale=scale)
     expected = "pack: low-bit: 45,000 bytes, validation 90.00% (from the decoded file)"
     assert pack_stage._line(measured) == expected + shown

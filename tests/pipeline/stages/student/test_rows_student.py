@@ -30,7 +30,7 @@ def facts(path: Path) -> object:
 
 def test_checkpoints_carry_the_architecture(smoke_run):
     expected = architecture_json.to_json(STUDENTS["reference-student"].architecture(3, 16))
-    assert facts(smoke_run.run.student) == facts(smoke_run.run.quantised_student) == expected
+    assert facts(smoke_run.artifacts.student.path) == facts(smoke_run.artifacts.quantised_student.path) == expected
     assert [row["name"] for row in expected["rows"]][-2:] == ["flatten", "classifier"]
 
 
@@ -42,8 +42,8 @@ def test_a_run_with_a_student_of_rows(smoke_copy, run_cli, monkeypatch, tmp_path
     assert (code, err) == (0, "")
     assert "student: rows (14 layers), " in out
     assert smoke_copy.redone(before) >= {"distill", "quantise", "pack", "predict", "deliver"}
-    run = smoke_copy.run
-    assert facts(run.student) == facts(run.quantised_student) == architecture_json.to_json(irregular())
+    run, made = smoke_copy.run, smoke_copy.artifacts
+    assert facts(made.student.path) == facts(made.quantised_student.path) == architecture_json.to_json(irregular())
     shipped = run.submission / "student.bin"
     assert same_but_for_names(read_container(shipped.read_bytes())[0].architecture, irregular())
     assert json.loads((run.submission / "manifest.json").read_text())["network"] == "rows (14 layers)"
@@ -62,11 +62,14 @@ def test_a_run_with_a_student_of_rows(smoke_copy, run_cli, monkeypatch, tmp_path
 
 def goes_on_from_it(smoke_copy, run_cli, tmp_path):
     """A warm start from the file of rows, whose layers have other names."""
-    start = shutil.copy(smoke_copy.run.packed("fp32"), tmp_path / "start.bin")
+    start = shutil.copy(smoke_copy.artifacts.packed("fp32").path, tmp_path / "start.bin")
     hardly = ("distill.epochs=1", "distill.learning_rate=1e-9", f"distill.init_from={start}")
     assert run_cli((*smoke_copy.argv, "--set", *hardly), smoke_copy.root)[0] == 0
-    images_NHWC = np.load(smoke_copy.run.clean("testing"))
-    old, new = (predict_with_packed(load_packed(path), images_NHWC) for path in (start, smoke_copy.run.packed("fp32")))
+    images_NHWC = np.load(smoke_copy.artifacts.clean("testing").path)
+    old, new = (
+        predict_with_packed(load_packed(path), images_NHWC)
+        for path in (start, smoke_copy.artifacts.packed("fp32").path)
+    )
     np.testing.assert_allclose(new, old, atol=0.2)  # BatchNorm's variances of so few images
 
 
@@ -95,7 +98,7 @@ def test_a_start_of_other_rows_is_refused(smoke_run, run_cli, tmp_path):
 
 
 def test_a_checkpoint_without_an_architecture_is_refused(smoke_copy, tmp_path):
-    tensors, _ = load_tensors(smoke_copy.run.student)
+    tensors, _ = load_tensors(smoke_copy.artifacts.student.path)
     save_tensors(tmp_path / "old.safetensors", tensors, {})
     with pytest.raises(TensorFileError, match=r"old.safetensors: no architecture: TypeError"):
         load_architecture(tmp_path / "old.safetensors")

@@ -11,7 +11,6 @@ from models.packed.student_file import pack_student
 from models.students.build import build_student
 from models.students.families import STUDENTS, Network
 from pipeline.runtime.atomic import file_digest
-from pipeline.runtime.load_settings import load_settings
 from pipeline.stages.student.warm_start import init_is_low_bit
 from pipeline.training.inference import load_packed, predict_with_packed
 
@@ -27,15 +26,18 @@ def packed_file(path: Path, network: Network = STUDENTS["reference-student"], **
 
 def test_a_warm_start_continues_the_other_student(smoke_copy, run_cli, tmp_path):
     start = tmp_path / "start.bin"
-    start.write_bytes(smoke_copy.run.packed("fp32").read_bytes())
+    start.write_bytes(smoke_copy.artifacts.packed("fp32").path.read_bytes())
     before = smoke_copy.receipts()
     hardly = ("distill.epochs=1", "distill.learning_rate=1e-9", f"distill.init_from={start}")
     code, out, err = run_cli((*smoke_copy.argv, "--set", *hardly), smoke_copy.root)
     assert (code, err) == (0, "")
     assert f"from {start}" in out
     assert smoke_copy.redone(before) >= {"distill", "quantise", "pack", "predict", "deliver"}
-    images_NHWC = np.load(smoke_copy.run.clean("testing"))
-    old, new = (predict_with_packed(load_packed(path), images_NHWC) for path in (start, smoke_copy.run.packed("fp32")))
+    images_NHWC = np.load(smoke_copy.artifacts.clean("testing").path)
+    old, new = (
+        predict_with_packed(load_packed(path), images_NHWC)
+        for path in (start, smoke_copy.artifacts.packed("fp32").path)
+    )
     # BatchNorm's variances are unbiased ones of each batch once more, which shows on so few images
     np.testing.assert_allclose(new, old, atol=0.05)
     manifest = json.loads((smoke_copy.run.submission / "manifest.json").read_text())
@@ -43,7 +45,7 @@ def test_a_warm_start_continues_the_other_student(smoke_copy, run_cli, tmp_path)
     assert manifest["settings"]["distill"]["init_from"] == "start.bin"
     # a start of its own is what random weights would have been far from
     assert run_cli((*smoke_copy.argv, "--set", *hardly[:2]), smoke_copy.root)[0] == 0
-    random = predict_with_packed(load_packed(smoke_copy.run.packed("fp32")), images_NHWC)
+    random = predict_with_packed(load_packed(smoke_copy.artifacts.packed("fp32").path), images_NHWC)
     assert np.abs(random - old).max() > 0.5
     # the same name with other bytes is another start
     assert run_cli((*smoke_copy.argv, "--set", *hardly), smoke_copy.root)[0] == 0
@@ -55,7 +57,7 @@ def test_a_warm_start_continues_the_other_student(smoke_copy, run_cli, tmp_path)
 
 @pytest.mark.parametrize(("precision", "few_bits"), [("low-bit", True), ("fp16", False), ("", False)])
 def test_a_warm_start_from_a_low_bit_file(smoke_run, precision, few_bits):
-    start = str(smoke_run.run.packed(precision)) if precision else ""
+    start = str(smoke_run.artifacts.packed(precision).path) if precision else ""
     assert init_is_low_bit(start) is few_bits
 
 
@@ -88,10 +90,6 @@ def test_a_run_does_not_start_from_itself(smoke_copy, run_cli):
     code, out, err = run_cli((*smoke_copy.argv, "--set", f"distill.init_from={start}"), smoke_copy.root)
     assert (code, out) == (2, "")
     assert err == f"error: distill.init_from: {start} belongs to run tiny itself; give the new student another --name\n"
-
-
-def test_without_a_start_nothing_about_it_shapes_the_student():
-    assert "start" not in load_settings("smoke", []).distill.shaping()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x89PNG"])

@@ -23,10 +23,10 @@ def test_with_folds_soft_labels_are_out_of_fold(smoke_copy, run_cli):
     code, _, err = run_cli((*smoke_copy.argv, "--set", "teach.folds=2"), smoke_copy.root)
     assert code == 0, err
     assert {"teach-00", "teach-01", "export-soft-labels"} <= smoke_copy.redone(before)
-    run = smoke_copy.run
-    log_probs = [load_tensors(run.member_log_probs(member))[0]["training"] for member in range(2)]
-    labels = load_soft_labels(run.soft_labels)
-    fold_N = fold_of_images(load_contest(run.contest).labels["training"], 2, seed=0)
+    made = smoke_copy.artifacts
+    log_probs = [load_tensors(made.member_log_probs(member).path)[0]["training"] for member in range(2)]
+    labels = load_soft_labels(made.soft_labels.path)
+    fold_N = fold_of_images(load_contest(made.contest.path).labels["training"], 2, seed=0)
     for image, fold in enumerate(fold_N.tolist()):
         out_of_fold = log_probs[fold][0, image][None].float()
         expected = normalise(out_of_fold, "softmax", 1.0)[0]
@@ -57,7 +57,7 @@ def test_fitted_weights_are_recorded_with_their_gain(smoke_copy, run_cli):
     ],
 )
 def test_too_few_images_are_refused_before_training(smoke_copy, run_cli, monkeypatch, change, labels, message):
-    facts = dataclasses.replace(load_contest(smoke_copy.run.contest), labels=labels)
+    facts = dataclasses.replace(load_contest(smoke_copy.artifacts.contest.path), labels=labels)
     monkeypatch.setattr("pipeline.stages.teacher.blend.load_contest", lambda _: facts)
     code, _, err = run_cli((*smoke_copy.argv, "--set", change), smoke_copy.root)
     assert code == 2
@@ -93,7 +93,7 @@ def test_flip_tta_of_clean_images_only(smoke_copy, run_cli):
     def log_probs(flip: str | None) -> torch.Tensor:
         if flip is not None:
             assert run_cli((*smoke_copy.argv, "--set", f"export.tta_flip={flip}"), smoke_copy.root)[0] == 0
-        return load_tensors(smoke_copy.run.member_log_probs(0))[0]["training"]
+        return load_tensors(smoke_copy.artifacts.member_log_probs(0).path)[0]["training"]
 
     everywhere, clean, nowhere = log_probs(None), log_probs("clean"), log_probs("false")
     assert torch.equal(clean, torch.stack([everywhere[0], nowhere[1]]))
@@ -102,13 +102,13 @@ def test_flip_tta_of_clean_images_only(smoke_copy, run_cli):
 
 
 def test_patches_are_whitened_by_the_contest(smoke_copy, run_cli):
-    run, short = smoke_copy.run, 'teach.members=[{network="short-resnet", options={widths=[4, 4, 4, 4]}}]'
+    made, short = smoke_copy.artifacts, 'teach.members=[{network="short-resnet", options={widths=[4, 4, 4, 4]}}]'
     assert run_cli((*smoke_copy.argv, "--set", short), smoke_copy.root)[0] == 0
-    facts = load_contest(run.contest)
-    images = torch.from_numpy(np.load(run.clean("training")))
+    facts = load_contest(made.contest.path)
+    images = torch.from_numpy(np.load(made.clean("training").path))
     expected = WhitenedPatches(4)
     expected.whiten([Normalisation(facts.mean, facts.std).apply(images)])
-    found = load_tensors(run.member(0))[0]["patches.weight"]
+    found = load_tensors(made.member(0).path)[0]["patches.weight"]
     assert float(found.abs().max()) > 0
     torch.testing.assert_close(found, expected.weight.detach(), atol=1e-4, rtol=1e-3)
 

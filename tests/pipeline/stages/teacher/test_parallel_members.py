@@ -8,16 +8,24 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from pipeline.stages.teacher.parallel_members import parallel_members
+from pipeline.runtime.device import Device
+from pipeline.runtime.folder import RunFolder
+from pipeline.runtime.load_settings import load_settings
+from pipeline.runtime.request import Job, Request
+from pipeline.stages.teacher import member_steps
 
 
 @pytest.mark.parametrize(
-    ("cpu", "workers", "members", "expected"),
-    [(True, 2, 8, 2), (True, 8, 3, 3), (True, 1, 4, 1), (True, 2, 0, 1), (False, 16, 8, 1)],
+    ("where", "workers", "expected"), [("cpu", 2, 2), ("cpu", 1, 1), ("cpu", 0, 6), ("cuda", 16, 1), ("cuda", 0, 1)]
 )
-def test_how_many_members_are_parallel(cpu, workers, members, expected):
-    assert parallel_members(cpu, workers, members) == expected
+def test_how_many_members_are_parallel(where, workers, expected, monkeypatch, tmp_path):
+    monkeypatch.setattr(member_steps, "pick_device", lambda _: Device(torch.device(where), torch.float32, where))
+    monkeypatch.setattr(member_steps, "worker_count", lambda setting: setting or 6)
+    settings = load_settings("smoke", [f"device.workers={workers}"])
+    request = Request(name="r", data="nowhere", preset="smoke", settings=settings)
+    assert member_steps.members_at_once(Job(RunFolder(tmp_path, "r"), request)) == expected
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -1,0 +1,175 @@
+"""The manifest of a submission: how each file and figure came about, from the records of the run."""
+
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from models.students.architecture import Architecture
+from models.students.short_form import name_of
+from pipeline.contest.facts import ContestFacts
+from pipeline.runtime.atomic import value_digest
+from pipeline.runtime.records import (
+    Agreement,
+    Claim,
+    Fidelity,
+    Manifest,
+    MemberRecord,
+    PackRecord,
+    TeacherRecord,
+)
+from pipeline.runtime.request import Job, Request
+from pipeline.runtime.section import Section, setting
+from pipeline.runtime.steps import read_notes, receipt_reads
+from pipeline.stages.teacher.given_soft_labels import given_name
+
+LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "numpy", "Pillow", "opencv-python-headless")
+STUDENT = "student.bin"
+
+
+class Provenance(Section):
+    """What the receipts of a run say of its student and its ensemble."""
+
+    parameters: int
+    device: str  # on which the student was trained
+    init_from: str
+    fidelity: dict[str, Fidelity]
+    teacher: TeacherRecord
+    stage_seconds: dict[str, float] = setting({}, "what each stage took", "seconds", execution=True)
+
+
+def provenance(job: Job, stage_seconds: dict[str, float]) -> Provenance:
+    """Read the receipts of a run; `stage_seconds`: what each of its stages took."""
+    distilled, fidelity = read_notes(job.run, "distill"), read_notes(job.run, "predict")["fidelity"]
+    return Provenance(
+        parameters=distilled["parameters"],
+        device=distilled["device"],
+        init_from=distilled["init_from"],
+        fidelity={split: Fidelity(**found) for split, found in fidelity.items()},
+        teacher=_teacher(job),
+        stage_seconds=stage_seconds,
+    )
+
+
+def manifest_of(
+    request: Request,
+    known: Provenance,
+    packed: PackRecord,
+    facts: ContestFacts,
+    architecture: Architecture,
+    sha256: Mapping[str, str],
+) -> Manifest:
+    """The manifest of a submission with these files; versions and commit are those of this program."""
+    testing, settings = known.fidelity["testing"], plain_settings(request)
+    return Manifest(
+        name=request.name,
+        contest=facts.name,
+        protocol=request.protocol,
+        final_phase=request.settings.distill.final_phase.images,
+        seeds={
+            "student": request.settings.distill.seed,
+            "members": [member.seed for member in known.teacher.members],
+        },
+        budget_bytes=request.budget_bytes,
+        packed_bytes=packed.shipped.packed_bytes,
+        fits=packed.shipped.packed_bytes <= request.budget_bytes,
+        precision=packed.chosen,
+        tta_flip=request.settings.tta_flip(),
+        network=name_of(architecture),
+        parameters=known.parameters,
+        init_from=known.init_from,
+        sha256=dict(sha256),
+        accuracy=_claims(request, packed, facts),
+        precisions=packed.measured,
+        teacher=known.teacher,
+        agreement=Agreement(split="testing", value=testing.agreement, images=testing.images),
+        fidelity=known.fidelity,
+        device=known.device,
+        versions={library: _version(library) for library in LIBRARIES},
+        preset=Path(request.preset).name,
+        settings=settings,
+        settings_sha256=value_digest(settings),
+        commit=_commit(Path(__file__).parent),
+        stage_seconds=known.stage_seconds,
+    )
+
+
+def plain_settings(request: Request) -> dict[str, Any]:
+    """A run's settings as JSON values; of files their names alone, for whoever has them elsewhere."""
+    settings = request.settings.model_dump(mode="json")
+    settings["distill"]["init_from"] = Path(request.settings.distill.init_from).name
+    for row in settings["teach"]["members"]:
+        row["weights"] = Path(row["weights"]).name
+    return settings
+
+
+def _claims(request: Request, packed: PackRecord, facts: ContestFacts) -> tuple[Claim, ...]:
+    """What is claimed for student.bin; nothing on validation under --final, where it was trained on."""
+    value = packed.shipped.validation_accuracy
+    if "validation" not in request.claimable_splits or value is None:
+        return ()
+    return (
+        Claim(
+            split="validation",
+            protocol=request.protocol,
+            value=value,
+            images=len(facts.ids["validation"]),
+            measured_on=STUDENT,
+            # the precision was chosen by this very figure, so it is the best of a few
+            chosen_on_it=("pack.precision",) if request.settings.pack.precision == "auto" else (),
+        ),
+    )
+
+
+def _teacher(job: Job) -> TeacherRecord:
+    """Validation accuracy of ensemble and members on the clean view; `soft_labels`: given files, if any.
+
+    The members behind given files are read from the manifests beside them.
+    """
+    exported, given = read_notes(job.run, "export-soft-labels"), job.request.soft_labels
+    read = receipt_reads(job.run, "export-soft-labels")
+    fitted = exported.get("fitted")
+    members = (MemberRecord(**found) for found in exported.get("members", ())) if given else _taught_members(job)
+    return TeacherRecord(
+        soft_labels=", ".join(Path(file).name for file in given),
+        soft_labels_sha256=tuple(read[given_name(i)] for i in range(len(given))) if given else None,
+        ensemble=exported.get("validation_accuracy"),
+        fitted=fitted,
+        chosen_on_it=("export.weights",) if fitted else None,
+        members=tuple(members),
+    )
+
+
+def _taught_members(job: Job) -> list[MemberRecord]:
+    members = []
+    for i, row in enumerate(job.settings.teach.members):
+        taught, exported = read_notes(job.run, f"teach-{i:02d}"), read_notes(job.run, f"export-{i:02d}")
+        members.append(
+            MemberRecord(
+                network=row.network,
+                seed=row.seed,
+                parameters=taught.get("parameters"),
+                epochs=row.epochs,
+                validation_accuracy=exported.get("validation_accuracy"),
+                seconds=taught["seconds"],
+                weights_sha256=receipt_reads(job.run, f"teach-{i:02d}")["weights"] if row.weights else None,
+            )
+        )
+    return members
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except ImportError:  # PackageNotFoundError: the headless OpenCV has sisters
+        return ""
+
+
+def _commit(folder: Path) -> str:
+    """The commit of the program, for the reader; empty outside a repository."""
+    try:
+        found = subprocess.run(["git", "-C", folder, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return found.stdout.strip()
