@@ -39,7 +39,7 @@ from pipeline.runtime.request import Job, load_request
 from pipeline.runtime.settings import BUDGET_BYTES
 from pipeline.stages.request import check_data, contest_name, data_beside, resolve
 from pipeline.stages.run import STAGES, Stage
-from pipeline.studies.engine.catalogue import check_study
+from pipeline.stages.study_catalogue import check_study
 
 ROOT = Path(__file__).resolve().parent.parent  # the folder of run.sh: runs/ and submissions/ lie there
 RUN = ""  # what `./run.sh` without the name of a command does

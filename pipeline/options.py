@@ -7,7 +7,7 @@ from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import preset_names
 from pipeline.runtime.settings import BUDGET_BYTES
 from pipeline.stages.request import RunArguments, budget
-from pipeline.studies.engine.catalogue import study_summaries
+from pipeline.stages.study_catalogue import study_summaries
 
 
 def _data_option(parser: ArgumentParser, *, required: bool, meaning: str) -> None:

@@ -13,7 +13,7 @@ from pipeline.bench import run_bench
 from pipeline.runtime import exit_codes
 from pipeline.runtime.load_settings import PRESETS, preset_names
 from pipeline.stages.run import STAGES
-from pipeline.studies.engine.catalogue import study_names
+from pipeline.stages.study_catalogue import study_names
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

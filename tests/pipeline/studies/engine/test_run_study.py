@@ -9,8 +9,8 @@ import pytest
 from pipeline.__main__ import COMMANDS
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job, load_request
+from pipeline.stages.study_catalogue import FOLDER, study_names, study_summaries
 from pipeline.studies.engine import run_study as engine
-from pipeline.studies.engine.catalogue import FOLDER, study_names, study_summaries
 from pipeline.studies.engine.rows import student_rows
 from pipeline.studies.engine.study import Cell, Study
 from pipeline.training import loop as training

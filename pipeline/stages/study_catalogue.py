@@ -1,4 +1,4 @@
-"""Which studies there are: every file of pipeline/studies is one. No torch."""
+"""Which studies there are: every file of pipeline/studies is one. They are read, not imported: no torch."""
 
 import ast
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import nearest
 
-FOLDER = Path(__file__).resolve().parent.parent
+FOLDER = Path(__file__).resolve().parent.parent / "studies"
 
 
 def study_names() -> tuple[str, ...]:
