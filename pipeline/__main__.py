@@ -34,7 +34,7 @@ from pipeline.runtime.console import say, table
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.exit_codes import EXIT_CODES, end_on_signals, exit_code_of
 from pipeline.runtime.folder import RunFolder, check_name
-from pipeline.runtime.load_settings import load_settings, nearest
+from pipeline.runtime.load_settings import load_settings, nearest, preset_values
 from pipeline.runtime.request import Job, load_request
 from pipeline.runtime.settings import BUDGET_BYTES
 from pipeline.stages.request import check_data, contest_name, data_beside, resolve
@@ -232,7 +232,8 @@ def _study(given: Namespace, root: Path) -> int:
     request = resolve(arguments, root, _preset_of_this_machine)
     from pipeline.studies.engine.run_study import run_study
 
-    run_study(given.study, Job(RunFolder(root, request.name), request), tuple(given.budgets), given.seeds)
+    stated = preset_values(request.preset, arguments.changes)
+    run_study(given.study, Job(RunFolder(root, request.name), request), stated, tuple(given.budgets), given.seeds)
     return 0
 
 

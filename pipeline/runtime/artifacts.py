@@ -1,12 +1,13 @@
 """The artifacts of a run: its files, each with the step that makes it and the digest from that step's receipt."""
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.runtime.atomic import file_digest
-from pipeline.runtime.errors import RequestError
+from pipeline.runtime.errors import RequestError, check_file
 from pipeline.runtime.folder import RunFolder
 
 
@@ -29,17 +30,33 @@ class Artifact:
         return Path(self.file).name if Path(self.file).is_absolute() else self.file
 
     def digest(self) -> str:
-        """sha256 from the receipt of its step, without reading the file.
+        """sha256 from the receipt of its step; the file is read only where its time is another.
 
-        Raises RequestError when that step never finished: a single stage was started too early.
+        Raises RequestError when that step never finished, or its file is not the one that it wrote: a single stage was
+        started too early.
         """
         try:
-            return json.loads(self.run.receipt(self.step).read_text())["outputs"][self.key]["sha256"]
+            recorded = json.loads(self.run.receipt(self.step).read_text())["outputs"][self.key]
+            size_bytes, mtime_ns, digest = (recorded[key] for key in ("size_bytes", "mtime_ns", "sha256"))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            name, stage = self.run.name, self.step.partition("-")[0]
-            raise RequestError(
-                f"run {name}: {self.step} is not done yet; run ./run.sh {stage} --name {name} first"
-            ) from None
+            raise self._refusal("is not done yet") from None
+        if not self.path.is_file():
+            raise self._refusal(f"has lost {self.path.name}")
+        stat = self.path.stat()
+        moved = stat.st_mtime_ns != mtime_ns
+        if stat.st_size != size_bytes or (moved and _digest_at(self.path, stat.st_size, stat.st_mtime_ns) != digest):
+            raise self._refusal(f"wrote another {self.path.name}")
+        return digest
+
+    def _refusal(self, fault: str) -> RequestError:
+        name, stage = self.run.name, self.step.partition("-")[0]
+        return RequestError(f"run {name}: {self.step} {fault}; run ./run.sh {stage} --name {name} first")
+
+
+@functools.lru_cache(maxsize=1024)
+def _digest_at(path: Path, _size_bytes: int, _mtime_ns: int) -> str:
+    """The digest of a file that has this size and time: a file that was copied is read once."""
+    return file_digest(path)
 
 
 @dataclass(frozen=True)
@@ -49,7 +66,8 @@ class GivenFile:
     path: Path
 
     def digest(self) -> str:
-        """sha256 of its bytes, read now."""
+        """sha256 of its bytes, read now. Raises RequestError when there is no such file."""
+        check_file(self.path)
         return file_digest(self.path)
 
 

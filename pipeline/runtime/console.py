@@ -1,10 +1,12 @@
 """Output for a person: lines, aligned tables, and a progress bar in a terminal."""
 
 import contextlib
+import io
 import multiprocessing
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO
 
 from rich.progress import Progress
 
@@ -19,6 +21,29 @@ def say(line: str) -> None:
 def complain(line: str) -> None:
     """Print one line on stderr now."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+@contextlib.contextmanager
+def prefixed(prefix: str) -> Iterator[None]:
+    """Begin every line that is said inside with `prefix`: several processes speak at once."""
+    with contextlib.redirect_stdout(_Prefixed(sys.stdout, prefix)):
+        yield
+
+
+class _Prefixed(io.TextIOBase):
+    """A stream that begins every line with a prefix."""
+
+    def __init__(self, stream: TextIO, prefix: str) -> None:
+        self._stream, self._prefix, self._begins = stream, prefix, True
+
+    def write(self, text: str) -> int:
+        for line in text.splitlines(keepends=True):
+            self._stream.write(f"{self._prefix}{line}" if self._begins else line)
+            self._begins = line.endswith("\n")
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 @contextlib.contextmanager

@@ -8,8 +8,9 @@ are cut into and not on how many processes there are: in turn and in processes g
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, TypeVar, cast
 
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky import get_reusable_executor
@@ -51,11 +52,18 @@ def map_items(
 def _in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], processes: int, threads: int
 ) -> Iterator[Result]:
+    with parallel_config("loky", n_jobs=processes, inner_max_num_threads=threads):
+        one_by_one = cast(Any, 1)  # an item may take hours: no finished one waits for another
+        parallel = Parallel(return_as="generator", batch_size=one_by_one)
+        results = cast(Generator[Result, None, None], parallel(delayed(_in_own_process)(work, item) for item in items))
     try:
-        with parallel_config("loky", n_jobs=processes, inner_max_num_threads=threads):
-            results = Parallel(return_as="generator")(delayed(_in_own_process)(work, item) for item in items)
-            yield from results  # pyright: ignore[reportReturnType]
+        # `yield from` would close them outside of what follows
+        for result in results:  # noqa: UP028
+            yield result
     finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that items are cancelled: what ended them is told by whoever raised it
+            results.close()
         # joblib would keep the processes, and their memory, for the next call
         executor = get_reusable_executor(reuse=True, kill_workers=True)  # pyright: ignore[reportArgumentType]
         executor.shutdown(kill_workers=True)

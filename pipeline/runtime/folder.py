@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pipeline.runtime.console import say
 from pipeline.runtime.errors import RequestError
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -106,8 +107,16 @@ class CellFolder(RunFolder):
         """Hold the lock of a step, after whoever makes it now."""
         path = self.place(step) / "locks" / f"{step}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path):
+        lock = FileLock(path)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            say(f"{step}: waits for another process that makes it")
+            lock.acquire()
+        try:
             yield
+        finally:
+            lock.release()
 
 
 def store(root: Path) -> Path:

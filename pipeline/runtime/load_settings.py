@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.section import Section
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.training_settings import MemberSettings
+from pipeline.runtime.training_settings import INHERITED, MemberSettings, MemberTrainingSettings
 
 CLOSE = 0.6  # similarity of a name that is suggested, 1 is equal (difflib)
 PRESETS = Path(__file__).parent.parent / "presets"
@@ -24,10 +24,15 @@ def load_settings(preset: str, changes: list[str]) -> Settings:
 
     Raises RequestError naming the preset, file, line or key that is wrong, with the nearest name that exists.
     """
+    return validate(preset_values(preset, changes), f"preset {preset}")
+
+
+def preset_values(preset: str, changes: Sequence[str]) -> dict[str, Any]:
+    """The values that a preset and the changes over it state, before anything is inherited. Raises RequestError."""
     values = read_preset(preset)
     for change in changes:
         _lay_over(values, change)
-    return validate(values, f"preset {preset}")
+    return values
 
 
 def validate(values: dict[str, Any], where: str) -> Settings:
@@ -36,6 +41,19 @@ def validate(values: dict[str, Any], where: str) -> Settings:
         return Settings.model_validate(tuples(values))
     except ValidationError as error:
         raise RequestError(f"{where}: {_explain(error.errors()[0])}") from None
+
+
+def without_inherited(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Resolved settings as plain values, without those that members and [quantise] would inherit just so."""
+    teach, shared = settings["teach"], MemberTrainingSettings.model_fields
+    rows = [_but_for(row, teach, shared) for row in teach["members"]]
+    quantise = _but_for(settings["quantise"], settings["distill"], INHERITED)
+    return {**settings, "teach": teach | {"members": rows}, "quantise": quantise}
+
+
+def _but_for(values: Mapping[str, Any], source: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    same = {name for name in names if values[name] == source[name]}
+    return {name: value for name, value in values.items() if name not in same}
 
 
 def preset_names() -> list[str]:

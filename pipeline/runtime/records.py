@@ -6,6 +6,7 @@ is left out where a record is written.
 
 import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -177,12 +178,24 @@ def append_epoch(path: Path, metrics: EpochMetrics) -> None:
 
 
 def keep_epochs(path: Path, epochs: int) -> None:
-    """Cut a file of metrics to its first epochs: a training begins anew, or goes on after so many of them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found = read_epochs(path) if path.exists() else []
-    kept = [metrics for metrics in found if metrics.epoch <= epochs]
-    if len(kept) < len(found) or not path.exists():
-        write_bytes(path, b"".join(map(_line, kept)))
+    """Cut a file of metrics to its first epochs: a training begins anew, or goes on after so many of them.
+
+    A line that a full disk cut short ends it too.
+    """
+    found = path.read_bytes() if path.exists() else None
+    kept = b"".join(map(_line, _epochs_up_to(epochs, (found or b"").splitlines())))
+    if kept != found:
+        write_bytes(path, kept)
+
+
+def _epochs_up_to(epochs: int, lines: Sequence[bytes]) -> Iterator[EpochMetrics]:
+    for line in lines:
+        try:
+            metrics = EpochMetrics.model_validate_json(line)
+        except ValueError:
+            return
+        if metrics.epoch <= epochs:
+            yield metrics
 
 
 def read_epochs(path: Path) -> list[EpochMetrics]:

@@ -88,11 +88,6 @@ class Job:
         """The files of its run, each with the step that makes it."""
         return Artifacts(self.run)
 
-    @property
-    def taught_members(self) -> int:
-        """Number of members that this run trains or loads; 0 with given soft labels."""
-        return 0 if self.request.soft_labels else len(self.settings.teach.members)
-
     def student_views(self, split: str) -> int:
         """Number of views of a split for the student; the clean one alone for a split that it does not train on."""
         return self.settings.views.student_views if split in self.request.student_splits else 1

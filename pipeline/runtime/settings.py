@@ -107,7 +107,8 @@ class DeviceSettings(Section):
     )
     workers: int = setting(
         0,
-        "processes that decode and augment and, on a CPU, train members side by side; 0: one per core",
+        "processes that augment and, on a CPU, train members or cells of a study side by side; threads that decode; "
+        "0: one per core",
         "processes",
         execution=True,
         ge=0,

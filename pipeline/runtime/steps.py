@@ -92,15 +92,15 @@ def run_step(step: Step[Any], *, full_check: bool = False) -> bool:
     The work may return notes (JSON) for the receipt; the note `earlier_seconds` is the time of a resumed step before it
     was interrupted. Returns whether work was done.
     """
-    reason = why_not_current(step, full_check=full_check)
-    if reason is None:
+    if why_not_current(step, full_check=full_check) is None:
         say(f"{step.name}: done before, skipped")
         return False
     with step.run.step_locked(step.name):
+        reason = why_not_current(step, full_check=full_check)
+        if reason is None:  # made by another process, which was waited for
+            return False
         if reason:
             say(f"{step.name}: {reason}, done again")
-        elif why_not_current(step, full_check=full_check) is None:  # made by another process, which was waited for
-            return False
         step.run.receipt(step.name).unlink(missing_ok=True)
         start = time.monotonic()
         notes = step.work(step.opened()) or {}
@@ -131,10 +131,10 @@ def read_notes(run: RunFolder, step_name: str) -> Notes:
     return receipt["notes"] | {"seconds": receipt["seconds"]}
 
 
-def receipt_reads(run: RunFolder, step_name: str) -> dict[str, str]:
+def receipt_reads(receipt: Path) -> dict[str, str]:
     """Digests of the inputs of a finished step, by name; empty when it never finished."""
     try:
-        return dict(json.loads(run.receipt(step_name).read_text())["reads"])
+        return dict(json.loads(receipt.read_text())["reads"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return {}
 

@@ -13,4 +13,5 @@ class Wave:
 
     steps: Sequence[Step[Any]]
     at_once: int = 1  # at most so many side by side, each with its share of the cores; 1: in turn, with all of them
+    shares: int | None = None  # parts that the cores are cut into; None: as many as work side by side
     many: str = ""  # what they are, where there are too many for a line each

@@ -40,9 +40,10 @@ def run_wave(wave: Wave, *, full_check: bool = False) -> None:
     done = len(wave.steps) - len(stale)
     if wave.many and done:
         say(f"{done} of {len(wave.steps)} {wave.many} done before, skipped")
-    shares = max(1, min(wave.at_once, len(wave.steps)))
+    side_by_side = max(1, min(wave.at_once, len(wave.steps)))
+    shares = wave.shares or side_by_side
     work = functools.partial(run_step, full_check=full_check)
-    results = map_items(work, stale, max(1, min(shares, len(stale))), shares if shares > 1 else None)
+    results = map_items(work, stale, max(1, min(side_by_side, len(stale))), shares if shares > 1 else None)
     with _progress(wave, len(stale)) as on_done:
         for _ in results:
             on_done(1)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from pipeline.contest.source import open_source
 from pipeline.runtime.errors import RequestError
-from pipeline.runtime.folder import RunFolder, check_name
+from pipeline.runtime.folder import RunFolder, check_name, steps_used_by
 from pipeline.runtime.load_settings import load_settings
 from pipeline.runtime.request import Request, load_request
 from pipeline.runtime.settings import BUDGET_BYTES, Settings
 from pipeline.runtime.steps import receipt_reads
 
 DEMONSTRATION_NAME = "digits"
+DECODE = "prepare-decode"  # the step that reads the contest
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ def resolve(arguments: RunArguments, root: Path, default_preset: Callable[[], st
     """
     named = None if arguments.name is None else RunFolder(root, check_name(arguments.name))
     goes_on = _recorded(named) if named and not arguments.data else None
+    if named and not arguments.data and not goes_on and named.request.exists():
+        raise RequestError(f"{named.request}: damaged; give --data and what else the run was asked for again")
     data = arguments.data or (Path(goes_on.data) if goes_on else data_beside(root))
     run = named or RunFolder(root, contest_name(data))
     if data is not None and not is_embedded(run, str(data)):
@@ -60,7 +63,7 @@ def resolve(arguments: RunArguments, root: Path, default_preset: Callable[[], st
         final=arguments.final,
         study=arguments.study,
         soft_labels=_existing(arguments.soft_labels),
-        settings=_with_absolute_path(settings),
+        settings=with_absolute_path(settings),
     )
 
 
@@ -102,7 +105,7 @@ def is_embedded(run: RunFolder, data: str) -> bool:
     return data == str(embedded_contest(run).resolve())
 
 
-def _with_absolute_path(settings: Settings) -> Settings:
+def with_absolute_path(settings: Settings) -> Settings:
     """The settings with a path that means the same file wherever the run is resumed."""
     distill = settings.distill
     if not distill.init_from:
@@ -133,9 +136,16 @@ def _refuse_another_contest(run: RunFolder, recorded: Path, data: Path) -> None:
     """
     if recorded == data.resolve():
         return
-    digest = receipt_reads(run, "prepare-decode").get("contest")
-    if digest is not None and digest != open_source(data).digest():
+    known = _contest_digests(run)
+    if known and open_source(data).digest() not in known:
         raise RequestError(f"run {run.name} is of contest {recorded}; give {data} another --name")
+
+
+def _contest_digests(run: RunFolder) -> set[str]:
+    """The digests of the contests that a run or a study has decoded: there is one, or none yet."""
+    decoded = [run.place(DECODE)] + [step for step in steps_used_by(run.root, run.name) if step.name.startswith(DECODE)]
+    found = [receipt_reads(place / "receipts" / f"{DECODE}.json").get("contest") for place in decoded]
+    return {digest for digest in found if digest}
 
 
 def _existing(files: tuple[Path, ...]) -> tuple[str, ...]:

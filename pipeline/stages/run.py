@@ -24,7 +24,7 @@ class Stage:
     summary: str  # for the help
     reads: str
     writes: str
-    shared: bool = False  # by students of a study that differ below the soft labels
+    shared: bool = False  # a study does it for all cells together, so that equal steps are done once
     alone: bool = True  # is a command of its own
     needed: Callable[[Job], bool] = lambda _: True
     gate: bool = False  # its file must fit: done alone, it ends with the size gate

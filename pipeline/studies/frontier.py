@@ -8,7 +8,7 @@ REFERENCE_SEEDS = 3  # the reference's own spread is what differences are measur
 
 def cells(options: Options) -> list[Cell]:
     """The reference's network at four precisions, then a student sized for each budget."""
-    reference = {"distill.network": "reference-student", "pack.precision": "fp16"}
+    reference = {"distill.network": "reference-student"}
     shown = ("fp16", "uint8", "uint8-tensor", "low-bit")
     seeds = range(max(options.seeds, REFERENCE_SEEDS))
     found = [Cell("reference", reference | {"distill.seed": seed}, seed, precisions=shown) for seed in seeds]

@@ -13,12 +13,16 @@ def cells(options: Options) -> list[Cell]:
     rows = options.settings.teach.members
     if any(row.weights for row in rows):
         raise RequestError("study members trains what it measures: no rows with `weights`")
+    names = [
+        row.network if len({r.network for r in rows}) == len(rows) else f"{row.network}, row {i}"
+        for i, row in enumerate(rows)
+    ]
     found = []
     for turn in range(options.seeds):
-        for row in rows:
+        for name, row in zip(names, rows, strict=True):
             own = row.model_dump(mode="json") | {"seed": row.seed + NEXT_SEED * turn}
             alone = {"teach.members": [own], "teach.folds": 0, "export.weights": [], "views.student_views": 1}
-            found.append(Cell(row.network, alone, own["seed"]))
+            found.append(Cell(name, alone, own["seed"]))
     return found
 
 

@@ -33,4 +33,5 @@ def cells(options: Options) -> list[Cell]:
 READING = "A recipe up and right of another one is better for unseen and for test images. " + (
     "Differences are paired by seed; within one standard error there is none."
 )
-STUDY = Study(cells, "testing_agreement", "validation_accuracy", READING, student_rows, summary=gains_over_the_first)
+AXES = ("testing_agreement", "validation_accuracy")
+STUDY = Study(cells, *AXES, READING, student_rows, budgets=(), summary=gains_over_the_first)

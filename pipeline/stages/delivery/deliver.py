@@ -11,7 +11,7 @@ from pipeline.contest.facts import load_contest
 from pipeline.data.soft_labels import load_soft_labels, save_soft_labels
 from pipeline.runtime.atomic import file_digest, write_bytes
 from pipeline.runtime.console import say
-from pipeline.runtime.load_settings import tuples
+from pipeline.runtime.load_settings import tuples, without_inherited
 from pipeline.runtime.records import PackRecord, write_record
 from pipeline.runtime.request import Job, Request
 from pipeline.runtime.section import Section
@@ -48,9 +48,14 @@ def deliver(job: Job, stage_seconds: dict[str, float]) -> Wave:
     return Wave([Step(job.run, "deliver", 5, copied | read, settings, outputs, _deliver)])
 
 
-def settings_text(settings: dict[str, Any], name: str) -> str:
-    """settings.toml of a submission, which `--preset` reads."""
-    return toml_text(settings, f"All settings of submission {name}; ./run.sh --preset settings.toml uses them.")
+def settings_text(request: Request) -> str:
+    """settings.toml of a submission: its settings, which `--preset` reads, and the command that asks for the rest."""
+    flags = "".join(f" --{flag}" for flag in ("inductive", "final") if getattr(request, flag))
+    given = "".join(f" {Path(file).name}" for file in request.soft_labels)
+    labels = f" --soft-labels{given}" if given else ""
+    command = f"./run.sh --data {Path(request.data).name} --preset settings.toml --budget {request.budget_bytes}"
+    comment = f"The settings of submission {request.name}, all of them.\n{command}{labels}{flags}"
+    return toml_text(without_inherited(plain_settings(request)), comment)
 
 
 def _deliver(opened: Opened[DeliverSettings]) -> None:
@@ -61,7 +66,7 @@ def _deliver(opened: Opened[DeliverSettings]) -> None:
             _deliver_first_views(opened.inputs[name], path)
         else:
             write_bytes(path, opened.inputs[name].read_bytes())
-    write_bytes(opened.outputs[SETTINGS], settings_text(plain_settings(request), request.name).encode())
+    write_bytes(opened.outputs[SETTINGS], settings_text(request).encode())
     manifest = manifest_of(
         request,
         opened.settings.provenance,

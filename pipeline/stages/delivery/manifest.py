@@ -37,6 +37,8 @@ class Provenance(Section):
     fidelity: dict[str, Fidelity]
     teacher: TeacherRecord
     stage_seconds: dict[str, float] = setting({}, "what each stage took", "seconds", execution=True)
+    versions: dict[str, str] = setting({}, "of the libraries", execution=True)
+    commit: str = setting("", "of the program; empty outside a repository", execution=True)
 
 
 def provenance(job: Job, stage_seconds: dict[str, float]) -> Provenance:
@@ -49,6 +51,8 @@ def provenance(job: Job, stage_seconds: dict[str, float]) -> Provenance:
         fidelity={split: Fidelity(**found) for split, found in fidelity.items()},
         teacher=_teacher(job),
         stage_seconds=stage_seconds,
+        versions={library: _version(library) for library in LIBRARIES},
+        commit=_commit(job.run.root),
     )
 
 
@@ -60,7 +64,7 @@ def manifest_of(
     architecture: Architecture,
     sha256: Mapping[str, str],
 ) -> Manifest:
-    """The manifest of a submission with these files; versions and commit are those of this program."""
+    """The manifest of a submission with these files."""
     testing, settings = known.fidelity["testing"], plain_settings(request)
     return Manifest(
         name=request.name,
@@ -86,11 +90,11 @@ def manifest_of(
         agreement=Agreement(split="testing", value=testing.agreement, images=testing.images),
         fidelity=known.fidelity,
         device=known.device,
-        versions={library: _version(library) for library in LIBRARIES},
+        versions=known.versions,
         preset=Path(request.preset).name,
         settings=settings,
         settings_sha256=value_digest(settings),
-        commit=_commit(Path(__file__).parent),
+        commit=known.commit,
         stage_seconds=known.stage_seconds,
     )
 
@@ -128,7 +132,7 @@ def _teacher(job: Job) -> TeacherRecord:
     The members behind given files are read from the manifests beside them.
     """
     exported, given = read_notes(job.run, "export-soft-labels"), job.request.soft_labels
-    read = receipt_reads(job.run, "export-soft-labels")
+    read = receipt_reads(job.run.receipt("export-soft-labels"))
     fitted = exported.get("fitted")
     members = (MemberRecord(**found) for found in exported.get("members", ())) if given else _taught_members(job)
     return TeacherRecord(
@@ -153,7 +157,7 @@ def _taught_members(job: Job) -> list[MemberRecord]:
                 epochs=row.epochs,
                 validation_accuracy=exported.get("validation_accuracy"),
                 seconds=taught["seconds"],
-                weights_sha256=receipt_reads(job.run, f"teach-{i:02d}")["weights"] if row.weights else None,
+                weights_sha256=receipt_reads(job.run.receipt(f"teach-{i:02d}"))["weights"] if row.weights else None,
             )
         )
     return members

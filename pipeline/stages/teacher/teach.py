@@ -144,6 +144,7 @@ def _teach_member(opened: Opened[TeachStepSettings]) -> Notes:
     trained = _train(member)
     _recalibrate(member, trained.network)
     save_tensors(opened.outputs["member"], trained.network.state_dict(), {})
+    keep_epochs(opened.outputs["metrics"], own.row.epochs)
     checkpoint_beside(opened.outputs["member"]).unlink(missing_ok=True)
     return notes | {"device": device.description, "earlier_seconds": trained.earlier_seconds}
 

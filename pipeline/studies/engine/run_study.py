@@ -4,16 +4,18 @@ Each step lies in a folder named by the digest of what it reads, so equal steps 
 the same command again goes on at the cell, the step and the epoch where it ended.
 """
 
+import contextlib
 import functools
 import importlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.runtime.atomic import write_bytes
-from pipeline.runtime.console import say
+from pipeline.runtime.console import prefixed, say
 from pipeline.runtime.device import pick_device
 from pipeline.runtime.engine import map_items, worker_count
 from pipeline.runtime.errors import RequestError
+from pipeline.runtime.records import Record
 from pipeline.runtime.request import Job, save_request
 from pipeline.runtime.waves import Wave
 from pipeline.stages.carry_out import carry_out, run_wave
@@ -32,15 +34,19 @@ def load_study(name: str) -> Study:
     return importlib.import_module(f"pipeline.studies.{name}").STUDY
 
 
-def run_study(name: str, job: Job, budgets: Sequence[int], seeds: int) -> None:
-    """Do what is missing of a study, and show its rows. Raises RequestError, before anything is trained."""
+def run_study(name: str, job: Job, stated: Mapping[str, Any], budgets: Sequence[int], seeds: int) -> None:
+    """Do what is missing of a study, and show its rows; `stated`: what its preset and --set say.
+
+    Raises RequestError, before anything is trained.
+    """
+    pick_device(job.settings.device)  # refuses a device that is not there
     study = load_study(name)
     if budgets and not study.budgets:
-        raise RequestError(f"study {name} packs no file, so it has no --budgets")
+        raise RequestError(f"study {name} takes no --budgets: its cells have none, or one of their own")
     if study.until == "export" and job.request.soft_labels:
         raise RequestError(f"study {name} trains the members that it measures, so it has no --soft-labels")
     options = Options(tuple(dict.fromkeys(budgets or study.budgets)), seeds, job.settings)
-    jobs = [(cell, cell.job(job)) for cell in study.cells(options)]
+    jobs = [(cell, cell.job(job, stated)) for cell in study.cells(options)]
     stages = _stages(study, job)
     _check(job, jobs, students=any(stage.package == "student" for stage in stages))
     with job.run.locked(f"run {job.run.name} is going on in another process; give this one another --name"):
@@ -61,43 +67,57 @@ def _stages(study: Study, job: Job) -> list[Stage]:
 
 
 def _finish(study: Study, jobs: Jobs, stages: Sequence[Stage]) -> Iterator[Finished]:
-    """Yield the cells in order, each when it is done."""
+    """Yield the cells in order, each when it is done.
+
+    A cell has one part of the cores of so many that there are workers, however many cells there are: its bytes do not
+    depend on the study that it is a part of.
+    """
+    workers = _workers(jobs[0][1])
     for stage in stages:
         if stage.shared:
-            _run_together(stage, [job for _, job in jobs])
+            _run_together(stage, [job for _, job in jobs], workers)
     own = [stage for stage in stages if not stage.shared]
-    at_once = min(_cells_at_once(jobs[0][1]), len(jobs))
+    at_once = min(workers, len(jobs)) if own else 1
     # a cell that has a process to itself starts no others
-    alone = [(cell, _with_one_worker(job) if at_once > 1 else job) for cell, job in jobs]
-    work = functools.partial(_finish_cell, study.rows, own)
-    return map_items(work, alone, at_once, at_once if at_once > 1 else None)
+    alone = [(cell, _with_one_worker(job) if workers > 1 else job) for cell, job in jobs]
+    work = functools.partial(_finish_cell, study.rows, own, at_once > 1)
+    return map_items(work, alone, at_once, workers if workers > 1 else None)
 
 
-def _run_together(stage: Stage, jobs: Sequence[Job]) -> None:
+def _run_together(stage: Stage, jobs: Sequence[Job], workers: int) -> None:
     """One stage of all cells, wave by wave: what several of them want is done once."""
     for waves in zip(*(stage.waves(job) for job in jobs), strict=True):
-        run_wave(_merged(waves), full_check=jobs[0].full_check)
+        run_wave(_merged(waves, workers), full_check=jobs[0].full_check)
 
 
-def _merged(waves: Iterable[Wave]) -> Wave:
+def _merged(waves: Iterable[Wave], workers: int) -> Wave:
     waves = list(waves)
     steps = {}
     for step in (step for wave in waves for step in wave.steps):
         step.settle()
         steps.setdefault(step.run.place(step.name), step)
-    return Wave(list(steps.values()), max(wave.at_once for wave in waves), waves[0].many)
+    at_once = max(wave.at_once for wave in waves)
+    shares = workers if at_once > 1 and workers > 1 else None
+    return Wave(list(steps.values()), at_once, shares, waves[0].many)
 
 
-def _finish_cell(rows: Any, stages: Sequence[Stage], cell_and_job: tuple[Cell, Job]) -> Finished:
+def _finish_cell(
+    rows: Callable[[Cell, Job], Sequence[Record]],
+    stages: Sequence[Stage],
+    side_by_side: bool,
+    cell_and_job: tuple[Cell, Job],
+) -> Finished:
     cell, job = cell_and_job
-    say(f"cell {cell.name}, seed {cell.seed}")
-    for stage in stages:
-        carry_out(stage, job)
+    name = f"{cell.name}, seed {cell.seed}"
+    with prefixed(f"{name}: ") if side_by_side else contextlib.nullcontext():
+        say(f"cell {name}")
+        for stage in stages:
+            carry_out(stage, job)
     return Finished(cell, job, rows(cell, job))
 
 
-def _cells_at_once(job: Job) -> int:
-    """On a CPU a process per core, on a GPU they take turns."""
+def _workers(job: Job) -> int:
+    """On a CPU so many cells at once, a process each; on a GPU they take turns."""
     on_cpu = pick_device(job.settings.device).where.type == "cpu"
     return worker_count(job.settings.device.workers) if on_cpu else 1
 

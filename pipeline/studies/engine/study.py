@@ -1,5 +1,6 @@
 """The form of a study: cells that differ by settings, what is measured of each, and how the result is read."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from pipeline.runtime.load_settings import put, validate
 from pipeline.runtime.records import Record
 from pipeline.runtime.request import Job
 from pipeline.runtime.settings import BUDGET_BYTES, Settings
+from pipeline.stages.request import with_absolute_path
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,17 @@ class Cell:
     inductive: bool = False  # also where the study is not
     precisions: tuple[str, ...] = ()  # of the files that are of interest; empty: the one that is shipped
 
-    def job(self, study: Job) -> Job:
+    def job(self, study: Job, stated: Mapping[str, Any]) -> Job:
         """The study's job with this cell's settings, every step in a folder named by what it reads.
 
-        Raises RequestError for settings that do not exist.
+        `stated`: what the study's preset and --set say; what nobody states is inherited anew, such as the epochs of a
+        member from those of all. Raises RequestError for settings that do not exist.
         """
-        values = study.settings.model_dump(mode="json")
+        values = copy.deepcopy(dict(stated))
         for key, value in self.changes.items():
             put(values, key, value)
-        changed = {"settings": validate(values, f"cell {self.name}"), "budget_bytes": self.budget_bytes}
+        settings = with_absolute_path(validate(values, f"cell {self.name}"))
+        changed: dict[str, Any] = {"settings": settings, "budget_bytes": self.budget_bytes}
         changed["inductive"] = study.request.inductive or self.inductive
         request = study.request.model_copy(update=changed)
         return Job(CellFolder(study.run.root, study.run.name), request, study.full_check)

@@ -1,6 +1,7 @@
 """Artifacts know their step: digests come from its receipt, and name the stage that is missing."""
 
 import hashlib
+import os
 
 import pytest
 
@@ -54,6 +55,27 @@ def test_views_by_name_in_order_and_view_0_is_the_clean_one_of_both_banks(artifa
     assert found["view 1 of testing"].digest() == hashlib.sha256(b"prepare-student-testing-001").hexdigest()
     assert artifacts.view("student", "testing", 0) == artifacts.view("teacher", "testing", 0)
     assert artifacts.view("student", "testing", 1) != artifacts.view("teacher", "testing", 1)
+
+
+def test_a_file_that_its_step_did_not_write_is_refused(artifacts: Artifacts):
+    artifact = artifacts.student
+    make(artifact, "content")
+    expected = artifact.digest()
+    os.utime(artifact.path, ns=(1, 1))
+    assert artifact.digest() == expected  # a copy: the same bytes
+    artifact.path.write_text("CONTENT")
+    with pytest.raises(
+        RequestError, match=r"distill wrote another student\.safetensors; run \./run\.sh distill --name r"
+    ):
+        artifact.digest()
+    artifact.path.unlink()
+    with pytest.raises(RequestError, match=r"distill has lost student\.safetensors; run \./run\.sh distill"):
+        artifact.digest()
+
+
+def test_a_given_file_that_is_gone_is_refused(tmp_path):
+    with pytest.raises(RequestError, match="gone: no such file"):
+        GivenFile(tmp_path / "gone").digest()
 
 
 def test_a_given_file_is_digested_by_its_bytes(tmp_path):

@@ -69,10 +69,18 @@ def random_training(seed: int) -> bytes:
     return b"".join(value.numpy().tobytes() for value in network.state_dict().values())
 
 
-def test_in_turn_and_two_processes_give_the_same_bytes():
+def test_in_turn_and_two_processes_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine, "available_cores", lambda: 4)  # two threads each, also where one is the default
     in_turn = list(map_items(random_training, [0, 1], 1, 2))
     assert list(map_items(random_training, [0, 1], 2, 2)) == in_turn
     assert in_turn[0] != in_turn[1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_who_takes_the_results_may_stop():
+    results = map_items(math.factorial, [1, 2, 3, 4], 2)
+    assert next(results) == 1
+    results.close()
 
 
 def test_workers_are_one_per_core_unless_they_are_set():

@@ -58,6 +58,15 @@ def test_a_training_that_goes_on_keeps_its_epochs_alone(tmp_path: Path, kept: in
     assert [metrics.epoch for metrics in read_epochs(path)] == expected
 
 
+def test_a_line_that_was_cut_short_ends_the_file(tmp_path: Path):
+    path = tmp_path / "metrics.jsonl"
+    append_epoch(path, epoch(1))
+    with path.open("ab") as stream:
+        stream.write(b'{"format": 1, "sta')
+    keep_epochs(path, 2)
+    assert read_epochs(path) == [epoch(1)]
+
+
 def test_a_training_without_epochs_has_an_empty_file(tmp_path: Path):
     keep_epochs(tmp_path / "new" / "metrics.jsonl", 0)
     assert (tmp_path / "new" / "metrics.jsonl").read_bytes() == b""

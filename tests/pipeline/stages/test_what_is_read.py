@@ -1,15 +1,16 @@
 """A step's work sees its inputs and its settings, nothing else: copies of these alone give the same bytes."""
 
 import ast
+import contextlib
 import inspect
-import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.runtime.folder import RunFolder
 from pipeline.runtime.records import read_manifest
 from pipeline.runtime.request import Job, Request, load_request
 from pipeline.runtime.section import Section, execution_settings
@@ -30,21 +31,34 @@ def steps_of(job: Job) -> list[Step[Any]]:
     return [step for wave in [*waves, deliver(job, took)] for step in wave.steps]
 
 
-@pytest.fixture
-def alone(smoke_run, tmp_path_factory) -> Iterator[list[tuple[Step[Any], dict[str, bytes], Opened[Any]]]]:
-    """Every step, the bytes that it wrote, and copies of its inputs; while the run and the contest are out of reach."""
-    folder = tmp_path_factory.mktemp("alone")
-    steps = steps_of(Job(smoke_run.run, load_request(smoke_run.run)))
-    opened = [_copied(step, folder / str(number)) for number, step in enumerate(steps)]
-    written = [{name: output.path.read_bytes() for name, output in step.outputs.items()} for step in steps]
-    hidden = [(path, path.with_name(f"{path.name}-hidden")) for path in (smoke_run.root, smoke_run.data)]
-    for path, elsewhere in hidden:
-        path.rename(elsewhere)
+@pytest.fixture(params=["members", "given soft labels", "folds"])
+def run_and_inputs(request, smoke_run, run_cli, tmp_path_factory) -> tuple[RunFolder, list[Path]]:
+    """A finished run that owns its folder, and what it was given from outside: together they read all that is read."""
+    if request.param == "members":
+        return smoke_run.run, [smoke_run.root, smoke_run.data]
+    folder = tmp_path_factory.mktemp("other")
+    given = shutil.copytree(smoke_run.run.submission, folder / "given")
+    start = shutil.copy(smoke_run.artifacts.packed("fp16").path, folder / "start.bin")
+    warm = ("--set", f"distill.init_from={start}", "distill.final_phase.images=testing", "pack.rounding=gptq")
+    more = {
+        "given soft labels": ("--soft-labels", given / "soft_labels.safetensors", *warm),
+        "folds": ("--set", "teach.folds=2", "export.weights=fitted"),
+    }[request.param]
+    code, _, err = run_cli((*smoke_run.argv, *more), folder / "root")
+    assert (code, err) == (0, "")
+    return RunFolder(folder / "root", "tiny"), [folder, smoke_run.data]
+
+
+@contextlib.contextmanager
+def out_of_reach(paths: Sequence[Path]) -> Iterator[None]:
+    """The files are elsewhere for a while."""
+    for path in paths:
+        path.rename(path.with_name(f"{path.name}-hidden"))
     try:
-        yield list(zip(steps, written, opened, strict=True))
+        yield
     finally:
-        for path, elsewhere in hidden:
-            elsewhere.rename(path)
+        for path in paths:
+            path.with_name(f"{path.name}-hidden").rename(path)
 
 
 def _copied(step: Step[Any], folder: Path) -> Opened[Any]:
@@ -61,19 +75,19 @@ def _copied(step: Step[Any], folder: Path) -> Opened[Any]:
     return Opened(inputs, opened.digests, opened.settings, outputs, opened.identity)
 
 
-def test_copies_of_the_inputs_give_the_same_bytes(alone, tmp_path: Path):
-    before = Path.cwd()
-    os.chdir(tmp_path)
-    try:
-        for step, written, opened in alone:
-            step.work(opened)
-            for name, path in opened.outputs.items():
-                if name not in TIMED:
-                    assert path.read_bytes() == written[name], (step.name, name)
-    finally:
-        os.chdir(before)
-    assert {step.name.partition("-")[0] for step, *_ in alone} == {
-        *("prepare", "teach", "export", "distill", "quantise", "pack", "predict", "deliver")
+def test_copies_of_the_inputs_give_the_same_bytes(run_and_inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run, sources = run_and_inputs
+    steps = steps_of(Job(run, load_request(run)))
+    opened = [_copied(step, tmp_path / str(number)) for number, step in enumerate(steps)]
+    written = [{name: output.path.read_bytes() for name, output in step.outputs.items()} for step in steps]
+    monkeypatch.chdir(tmp_path)
+    with out_of_reach(sources):
+        for step, before, copies in zip(steps, written, opened, strict=True):
+            step.work(copies)
+            found = {name: path.read_bytes() for name, path in copies.outputs.items() if name not in TIMED}
+            assert found == {name: before[name] for name in found}, step.name
+    assert {"prepare", "export", "distill", "quantise", "pack", "predict", "deliver"} <= {
+        step.name.partition("-")[0] for step in steps
     }
 
 
@@ -108,9 +122,10 @@ def sections() -> list[type[Section]]:
 
 def test_what_is_not_digested_decides_when_and_how_and_not_what():
     """By hand: all fields that are left out of digests."""
-    inherited = {"checkpoint_seconds", "kind", "graphs", "workers", "seconds", "stage_seconds"}
+    settings = {"checkpoint_seconds", "kind", "graphs", "workers"}
+    told = {"seconds", "stage_seconds", "versions", "commit"}  # by a manifest, of whenever it was
     fields = {name for kind in sections() for name in execution_settings(kind)}
-    assert fields - {"save_every"} == inherited  # save_every: of the tests of steps
+    assert fields - {"save_every"} == settings | told  # save_every: of the tests of steps
     assert execution_settings(DecodeSettings) == {"workers"}
-    assert execution_settings(Provenance) == {"stage_seconds"}
+    assert execution_settings(Provenance) == told - {"seconds"}
     assert execution_settings(Request) == set()

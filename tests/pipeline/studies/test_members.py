@@ -47,7 +47,7 @@ def test_the_study_at_smoke_scale(smoke_run, smoke_arguments, run_cli, tmp_path)
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--budgets", "5000"), "study members packs no file, so it has no --budgets"),
+        (("--budgets", "5000"), "study members takes no --budgets"),
         (("--soft-labels",), "study members trains the members that it measures, so it has no --soft-labels"),
         (("--set", "teach.members.0.weights=w.safetensors"), "trains what it measures: no rows with `weights`"),
         (("--set", "teach.members=[]"), "this study has no cells here: it needs at least one row of teach.members"),

@@ -105,6 +105,14 @@ def test_recipes_differ_in_their_settings_alone(study):
     assert len(labels) == 1
 
 
+def test_it_takes_no_budgets(smoke_run, smoke_arguments, run_cli, tmp_path):
+    labels = smoke_run.artifacts.soft_labels.path
+    argv = ["study", "recipes", "--data", smoke_run.data, "--soft-labels", labels, "--budgets", 9999]
+    code, _, err = run_cli([*argv, "--preset", "smoke", *smoke_arguments], tmp_path)
+    message = "error: study recipes takes no --budgets: its cells have none, or one of their own\n"
+    assert (code, err) == (2, message)
+
+
 def test_a_study_of_both_protocols_is_not_inductive(smoke_run, smoke_arguments, run_cli, tmp_path):
     labels = smoke_run.artifacts.soft_labels.path
     argv = ["study", "recipes", "--data", smoke_run.data, "--soft-labels", labels, "--inductive"]

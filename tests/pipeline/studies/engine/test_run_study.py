@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.__main__ import COMMANDS
 from pipeline.runtime.errors import RequestError
+from pipeline.runtime.load_settings import preset_values
 from pipeline.runtime.request import Job, load_request
 from pipeline.stages.study_catalogue import FOLDER, study_names, study_summaries
 from pipeline.studies.engine import run_study as engine
@@ -113,6 +114,21 @@ def test_a_study_that_is_interrupted_goes_on_at_its_cell_and_epoch(call, tmp_pat
     assert packed_files(tmp_path) == packed_files(tmp_path / "whole")
 
 
+def test_a_study_belongs_to_one_contest(call, run_cli, tiny_contest, tmp_path):
+    assert call(two_cells("a"), "one")[0] == 0
+    other = tiny_contest("other", seed=1)
+    code, _, err = run_cli(["study", "frontier", "--data", other, "--name", "one", "--preset", "smoke"], tmp_path)
+    assert code == 2
+    assert err.startswith("error: run one is of contest ")
+
+
+def test_lines_of_cells_side_by_side_begin_with_their_cell(call, capfd):
+    call(two_cells("a", "b"), "side", "--set", "device.workers=2")
+    lines = capfd.readouterr().out.splitlines()
+    for name, seed in (("a", 0), ("b", 1)):
+        assert f"{name}, seed {seed}: student: epoch 3 of 3" in "\n".join(lines)
+
+
 def packed_files(root: Path) -> set[str]:
     return {hashlib.sha256(path.read_bytes()).hexdigest() for path in root.glob("runs/.steps/pack-*/packed/*.bin")}
 
@@ -129,13 +145,15 @@ def test_in_turn_and_side_by_side_give_the_same_files(call, tmp_path):
 
 
 def test_a_cell_changes_its_own_settings_alone(smoke_run):
-    study = Job(smoke_run.run, load_request(smoke_run.run))
-    changes = {"distill.epochs": 7, "teach.members.1.seed": 5}
-    job = Cell("x", changes, budget_bytes=9_000, inductive=True).job(study)
+    study, stated = Job(smoke_run.run, load_request(smoke_run.run)), preset_values("smoke", ["distill.batch_size=5"])
+    changes = {"distill.epochs": 7, "teach.epochs": 9, "teach.members.1.seed": 5}
+    job = Cell("x", changes, budget_bytes=9_000, inductive=True).job(study, stated)
     assert (job.settings.distill.epochs, study.settings.distill.epochs) == (7, 3)
-    assert [row.seed for row in job.settings.teach.members] == [1, 5]
+    assert [(row.seed, row.epochs) for row in job.settings.teach.members] == [(1, 9), (5, 9)]
+    assert job.settings.quantise.batch_size == 5  # inherited anew
+    assert stated == preset_values("smoke", ["distill.batch_size=5"])
     assert (job.request.budget_bytes, job.request.inductive, study.request.inductive) == (9_000, True, False)
     with pytest.raises(
         RequestError, match=r"cell x: unknown setting distill\.epoch \(did you mean distill\.epochs\?\)"
     ):
-        Cell("x", {"distill.epoch": 7}).job(study)
+        Cell("x", {"distill.epoch": 7}).job(study, stated)
