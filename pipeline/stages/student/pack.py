@@ -11,7 +11,7 @@ import numpy as np
 
 from models.compress.batchnorm_recalibration import recalibrate_batchnorm
 from models.compress.gptq import gptq_round, second_moments
-from models.compress.lsq import low_bit_weights, prepare_lsq, with_scaled_steps
+from models.compress.lsq import low_bit_weights, prepare_lsq, snap_scales, with_scaled_steps
 from models.packed.container import Header
 from models.packed.ledger import ledger
 from models.packed.precisions import CODEC_NAMES, DEMONSTRATION, PRECISIONS, Codec
@@ -47,7 +47,7 @@ def pack(job: Job, _: object) -> None:
     settings |= {"levels": bit_plan(job.settings, architecture)}
     writes = (job.run.pack_record, *(job.run.packed(precision) for precision in _offered()))
     run_step(
-        job.run, Step("pack", 6, reads, settings, writes), lambda: _pack(job, architecture), full_check=job.full_check
+        job.run, Step("pack", 7, reads, settings, writes), lambda: _pack(job, architecture), full_check=job.full_check
     )
 
 
@@ -67,7 +67,7 @@ def choose(measured: list[dict[str, Any]], wanted: str, budget_bytes: int) -> st
 
 def _offered() -> tuple[str, ...]:
     """What is packed and measured, in order of falling fidelity."""
-    return tuple(CODEC_NAMES.values())
+    return (*PRECISIONS, CODEC_NAMES[Codec.LOW_BIT])
 
 
 def _pack(job: Job, architecture: Architecture) -> dict[str, Any]:
@@ -101,6 +101,8 @@ def _packed_files(job: Job, header: Header) -> Iterator[tuple[str, bytes, dict[s
 
     def pack_scaled(step_scale: float) -> bytes:
         rounded = with_scaled_steps(quantised, step_scale)
+        recalibrate_batchnorm(rounded, images)
+        snap_scales(rounded)
         recalibrate_batchnorm(rounded, images)
         folded, weights = low_bit_weights(rounded)
         if moments:
