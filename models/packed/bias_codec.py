@@ -30,11 +30,11 @@ def encode_bias(bias_O: NDArray[np.float32]) -> bytes:
 def decode_bias(payload: bytes, shape: Shape) -> NDArray[np.float32]:
     """Return the bias of a payload, float32.
 
-    Raises PackedFileError for a length that the shape cannot have, a step that is not finite or has a sign, and a
-    stream that is not that of its numbers.
+    Raises PackedFileError for several axes, a length that the shape cannot have, a step that is not finite or has a
+    sign, and a stream that is not that of its numbers.
     """
     fewest, most = payload_limits(shape, Codec.BIAS)
-    if not fewest <= len(payload) <= most:
+    if len(shape) != 1 or not fewest <= len(payload) <= most:
         raise PackedFileError(f"{len(payload)} bytes for a bias {shape}, expected {fewest} to {most}")
     reader = ByteReader(memoryview(payload), offset=0)
     step = np.frombuffer(reader.take(2, "step"), "<f2").astype(np.float32)[0]

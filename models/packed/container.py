@@ -75,6 +75,8 @@ def check_payloads(header: Header, entries: Sequence[Entry]) -> None:
     """Raise PackedFileError unless every payload has a length that its tensor's shape and codec permit."""
     shapes = parameter_shapes(header.architecture)
     for (name, shape), entry in zip(shapes, entries, strict=True):
+        if entry.codec == Codec.BIAS and len(shape) > 1:
+            raise PackedFileError(f"{name} {shape} is stored as a bias, expected one axis")
         fewest, most = payload_limits(shape, Codec(entry.codec))
         if not fewest <= len(entry.payload) <= most:
             needed = f"{fewest}" if fewest == most else f"{fewest} to {most}"

@@ -12,6 +12,7 @@ Source: Duda 2013, arXiv:1311.2540; bytes as in Giesen 2014, arXiv:1402.3392.
 """
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from itertools import repeat
 
 import numpy as np
@@ -95,7 +96,7 @@ class Decoder:
             self._state = self._state << 8 | self._stream[self._read]
             self._read += 1
 
-    def _take(self, picked) -> bytearray:
+    def _take(self, picked: Iterable[list[int]]) -> bytearray:
         stream, length, read, state, symbols = self._stream, len(self._stream), self._read, self._state, bytearray()
         for row in picked:
             slot = state & TOTAL - 1
@@ -110,7 +111,7 @@ class Decoder:
         return symbols
 
 
-def _picked(tables: list[list[int]], which_N: NDArray[np.int64]):
+def _picked(tables: list[list[int]], which_N: NDArray[np.int64]) -> Iterable[list[int]]:
     return map(tables.__getitem__, which_N.tolist())
 
 

@@ -17,7 +17,7 @@ from models.packed.entropy.normal import MEAN_ONE, SPREAD_ONE, code_normal
 from models.packed.entropy.predictor import WEIGHT_BITS, Int, Predictor
 from models.packed.entropy.tables import small_float
 
-CHUNK = 2**12  # kernels at a time: what has to be held for them stays within a few MiB
+TABLE_ENTRIES = 2**16  # of all tables that are held at a time: a few MiB, even where every code has its own
 FACTOR_ONE = 16  # parts of a factor on the spread
 _UNIT = 64  # parts of a spread in which distances from the prediction are summed up
 _PRIOR = 64  # the distances of one spread that every column begins with
@@ -54,11 +54,11 @@ def code_taps(
     channel: Encoder | Decoder, codes_NT: NDArray[np.int8], columns: int, predictor: Predictor, lowest: int, levels: int
 ) -> None:
     """Send all codes through a channel: an Encoder takes them, a Decoder writes them into `codes_NT`."""
-    seen = Columns(columns)
+    seen, chunk = Columns(columns), TABLE_ENTRIES // levels
     for tap in range(codes_NT.shape[1]):
         factor_J, spread = seen.factors(), small_float(int(predictor.spread_bytes_T[tap]))
-        for start in range(0, len(codes_NT), CHUNK):
-            codes_CT = codes_NT[start : start + CHUNK]
+        for start in range(0, len(codes_NT), chunk):
+            codes_CT = codes_NT[start : start + chunk]
             columns_C = np.arange(start, start + len(codes_CT)) % columns
             mean_C = predicted_mean(codes_CT[:, :tap], predictor.weights_TT[tap, :tap], lowest, levels)
             spread_C = np.maximum(spread * factor_J[columns_C] // FACTOR_ONE, 1)

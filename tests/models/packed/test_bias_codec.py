@@ -6,7 +6,9 @@ import pytest
 from models.packed.bias_codec import decode_bias, encode_bias
 from models.packed.byte_reader import PackedFileError
 from models.packed.codecs import decode_tensor, encode_tensor
+from models.packed.container import Entry, Header, check_payloads
 from models.packed.precisions import Codec
+from models.students.families import Network
 
 
 def test_a_bias_of_zeros_by_hand():
@@ -48,6 +50,14 @@ def test_values_are_within_half_a_step(count):
 def test_payloads_that_are_none(payload, message):
     with pytest.raises(PackedFileError, match=message):
         decode_bias(payload, (4,))
+
+
+def test_weights_are_no_bias():
+    with pytest.raises(PackedFileError, match=r"3 bytes for a bias \(2, 2\)"):
+        decode_bias(bytes(3), (2, 2))
+    header = Header(Network("plain", (1, 0)).architecture(2, 16), ("a", "b"), (1, 2, 3), (4, 5, 6))
+    with pytest.raises(PackedFileError, match=r"conv1.weight \(1, 3, 3, 3\) is stored as a bias, expected one axis"):
+        check_payloads(header, [Entry(Codec.BIAS, bytes(3))] * 16)
 
 
 def test_values_that_are_none_cannot_be_stored():

@@ -211,3 +211,16 @@ def test_a_large_tensor_decodes_within_its_codes_and_its_weights():
         tracemalloc.stop()
     assert values[-1, -1] == -8
     assert peak_bytes <= (4 + 1) * 2**20 + 2 * 2**20
+
+
+def test_a_stream_that_wants_a_table_for_every_code_decodes_within_64_mib():
+    side = bytes([255, 9 << 1, 0x80, 0x60])  # 256 levels, 9 taps, random weights: means all over the codes
+    payload = side + np.ones(128, "<f2").tobytes() + b"\1" + np.random.default_rng(0).bytes(100_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(PackedFileError):
+            decode_low_bit(payload, (128, 64, 3, 3))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes <= 20 * 2**20

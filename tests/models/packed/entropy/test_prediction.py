@@ -8,7 +8,7 @@ from models.packed.byte_reader import ByteReader, PackedFileError
 from models.packed.entropy.ans import Decoder, Encoder
 from models.packed.entropy.fit_prediction import fit_predictor
 from models.packed.entropy.numbers import code_numbers
-from models.packed.entropy.prediction import CHUNK, Columns, code_taps, predicted_mean
+from models.packed.entropy.prediction import TABLE_ENTRIES, Columns, code_taps, predicted_mean
 from models.packed.entropy.predictor import (
     Predictor,
     decode_predictor,
@@ -80,7 +80,7 @@ def test_codes_are_decoded_exactly(levels, taps, columns):
 
 
 def test_chunks_of_kernels_follow_one_another():
-    codes = smooth_kernels(2 * CHUNK + 7, 16)
+    codes = smooth_kernels(2 * TABLE_ENTRIES // 16 + 7, 16)
     assert np.array_equal(through_a_stream(codes, 1, 16)[1], codes)
 
 
