@@ -1,7 +1,7 @@
 """Scales of eight significant bits: a float16 whose last three bits are 0, 128 steps an octave, at most 0.4 % off.
 
-A coarser grid is not worth its bytes: 16 steps an octave change one answer of fifty, not of four hundred, and save half
-a byte a channel (measurements/entropy-coding.json). Shapes: O output channels.
+A coarser grid is not worth its bytes: 16 steps an octave change 2.3 to 2.7 % of the answers of two students of food11,
+128 change 0.2 to 0.4 %, for three bits a channel more (measurements/entropy-coding.json). Shapes: O output channels.
 """
 
 import numpy as np
