@@ -216,7 +216,7 @@ def test_the_frontiers_students_are_those_of_its_table(folder: str, cell: str) -
     found = next(row for row in rows_of(FRONTIER / "frontier.csv") if row["cell"] == cell)
     manifest = manifest_of(SUBMISSIONS / folder)
     assert manifest["budget_bytes"] == int(cell)
-    assert 0.99 * int(cell) <= manifest["packed_bytes"] == int(found["packed_bytes"]) <= int(cell)
+    assert 0.85 * int(cell) <= manifest["packed_bytes"] == int(found["packed_bytes"]) <= int(cell)
     assert_same_student(manifest, found)
     for name in ("agreement", "kl"):
         assert manifest["fidelity"]["validation"][name] == pytest.approx(float(found[f"validation_{name}"]), abs=1e-6)

@@ -7,13 +7,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from models.compress import minmax
 from models.compress.minmax import Quantised
+from models.packed.bias_codec import decode_bias, encode_bias
 from models.packed.byte_reader import PackedFileError
 from models.packed.low_bit_codec import decode_low_bit
 from models.packed.precisions import CODEC_NAMES, FLOAT_CODECS, Codec, Shape, encoded_bytes
 
 
 def encode_tensor(array: ArrayLike, codec: Codec) -> bytes:
-    """Return the payload of a float32 tensor: `encoded_bytes(shape, codec)` bytes.
+    """Return the payload of a float32 tensor: by one of FLOAT_CODECS, `encoded_bytes(shape, codec)` bytes.
 
     Raises ValueError for NaN and infinity, for magnitudes beyond 65,504 (float16's) but by fp32 and int8-cast, and for
     low-bit, whose codes do not follow from the weights alone: see `low_bit_codec`.
@@ -31,6 +32,8 @@ def encode_tensor(array: ArrayLike, codec: Codec) -> bytes:
             return minmax.cast_to_int8(array).tobytes()
         case Codec.LOW_BIT:
             raise ValueError("a low-bit tensor is made from codes and scales, not from weights")
+        case Codec.BIAS:
+            return encode_bias(minmax.finite_float32(array, largest=minmax.LARGEST_MAGNITUDE))
 
 
 def decode_tensor(payload: bytes, codec: Codec, shape: Shape) -> NDArray[np.float32]:
@@ -63,6 +66,8 @@ def _decode(payload: bytes, codec: Codec, shape: Shape) -> NDArray[np.float32]:
             return np.frombuffer(payload, np.int8).astype(np.float32).reshape(shape)
         case Codec.LOW_BIT:
             return decode_low_bit(payload, shape).values()
+        case Codec.BIAS:
+            return decode_bias(payload, shape)
 
 
 def _little(array: NDArray[Any], kind: str) -> bytes:

@@ -27,7 +27,7 @@ __all__ = [
 
 MAGIC = b"\x89FIT"  # not ASCII, as in PNG: a transfer that mangles text is noticed at the first byte
 PREFIX_BYTES = len(MAGIC)  # enough to distinguish a packed file from any other
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CHECKSUM_BYTES = 4
 _PREFIX = MAGIC + bytes([FORMAT_VERSION])
 
@@ -75,6 +75,8 @@ def check_payloads(header: Header, entries: Sequence[Entry]) -> None:
     """Raise PackedFileError unless every payload has a length that its tensor's shape and codec permit."""
     shapes = parameter_shapes(header.architecture)
     for (name, shape), entry in zip(shapes, entries, strict=True):
+        if entry.codec == Codec.BIAS and len(shape) > 1:
+            raise PackedFileError(f"{name} {shape} is stored as a bias, expected one axis")
         fewest, most = payload_limits(shape, Codec(entry.codec))
         if not fewest <= len(entry.payload) <= most:
             needed = f"{fewest}" if fewest == most else f"{fewest} to {most}"
@@ -98,8 +100,10 @@ def _check_prefix(data: bytes) -> None:
         )
     if len(data) < len(_PREFIX) + CHECKSUM_BYTES:
         raise PackedFileError(f"cut short: {len(data)} bytes, expected at least {len(_PREFIX) + CHECKSUM_BYTES}")
-    if data[len(MAGIC)] != FORMAT_VERSION:
-        raise PackedFileError(f"unknown format version {data[len(MAGIC)]}, expected {FORMAT_VERSION}")
+    version = data[len(MAGIC)]
+    if version != FORMAT_VERSION:
+        known = "is no longer read: pack the student again" if version == 1 else "is unknown"
+        raise PackedFileError(f"format version {version} {known}, expected {FORMAT_VERSION}")
 
 
 def _tensor_count(header: Header) -> int:

@@ -2,13 +2,15 @@
 
 Layout: family number, the family's integers, image size, number of classes (varints); where the family number is 0,
 the rows (`models.packed.row_bytes`); flags (a byte: bit 0 inductive, bit 1 final, bit 2 class names follow, bit 3
-tta_flip); class names (varint length, utf-8) unless they are "0".."n-1"; channel mean and standard deviation (3 + 3
-bytes, units of 1/255). Rows are written, and accepted, only where the network is of no family.
+tta_flip, bit 4 fields follow); class names (varint length, utf-8) unless they are "0".."n-1"; channel mean and standard
+deviation (3 + 3 bytes, units of 1/255); the optional fields (`models.packed.header_fields`). Rows are written, and
+accepted, only where the network is of no family.
 """
 
 from dataclasses import dataclass
 
 from models.packed.byte_reader import ByteReader, PackedFileError, varint
+from models.packed.header_fields import check_temperature, read_fields, write_fields
 from models.packed.row_bytes import read_rows, write_rows
 from models.students.architecture import Architecture
 from models.students.families import FAMILIES, Network, family_of_id
@@ -17,7 +19,7 @@ from models.students.short_form import short_form
 
 MAX_CLASS_NAME_BYTES = 1024
 _ROWS_FOLLOW = 0  # in place of a family's number
-_INDUCTIVE, _FINAL, _NAMES, _TTA_FLIP = 1, 2, 4, 8
+_INDUCTIVE, _FINAL, _NAMES, _TTA_FLIP, _FIELDS = 1, 2, 4, 8, 16
 
 Rgb = tuple[int, int, int]
 
@@ -28,8 +30,9 @@ class Header:
 
     `mean` and `std` are per channel, whole numbers in units of 1/255 (0..255; std at least 1). `inductive`: testing
     images took no part in training; `final`: validation took part. `tta_flip`: the prediction is the mean of the
-    probabilities of the image and of its mirror image. A file keeps no names of layers: one of a family is read with
-    the family's, any other with `numbered` ones. Raises ValueError for what a file cannot hold.
+    probabilities of the image and of its mirror image. `temperature`: what the logits are divided by before they become
+    probabilities, a multiple of 1/256 (Guo et al. 2017, arXiv 1706.04599). A file keeps no names of layers: one of a
+    family is read with the family's, any other with `numbered` ones. Raises ValueError for what a file cannot hold.
     """
 
     architecture: Architecture
@@ -39,6 +42,7 @@ class Header:
     inductive: bool = False
     final: bool = False
     tta_flip: bool = False
+    temperature: float = 1.0
 
     @property
     def protocol(self) -> str:
@@ -51,6 +55,7 @@ class Header:
         _check_names(self.classes)
         _check_bytes("mean", self.mean, lowest=0)
         _check_bytes("std", self.std, lowest=1)
+        check_temperature(self.temperature)
 
     @property
     def image_size(self) -> int:
@@ -66,7 +71,9 @@ def default_classes(count: int) -> tuple[str, ...]:
 def write_header(header: Header) -> bytes:
     """Return the header's bytes."""
     named = header.classes != default_classes(len(header.classes))
+    fields = write_fields(header.temperature)
     flags = _INDUCTIVE * header.inductive | _FINAL * header.final | _NAMES * named | _TTA_FLIP * header.tta_flip
+    flags |= _FIELDS * bool(fields)
     names = [name.encode() for name in header.classes] if named else []
     return b"".join(
         (
@@ -75,6 +82,7 @@ def write_header(header: Header) -> bytes:
             *(varint(len(name)) + name for name in names),
             bytes(header.mean),
             bytes(header.std),
+            fields,
         )
     )
 
@@ -92,8 +100,8 @@ def read_header(reader: ByteReader) -> Header:
 def _read_header(reader: ByteReader) -> Header:
     architecture = _read_architecture(reader)
     flags = reader.byte("flags")
-    if flags >= 2 * _TTA_FLIP:
-        raise PackedFileError(f"header: flags {flags:#04x}, expected no bit beyond the first four")
+    if flags >= 2 * _FIELDS:
+        raise PackedFileError(f"header: flags {flags:#04x}, expected no bit beyond the first five")
     classes = _read_names(reader, architecture.classes) if flags & _NAMES else default_classes(architecture.classes)
     red, green, blue, *deviations = reader.take(6, "mean and std")
     return Header(
@@ -104,6 +112,7 @@ def _read_header(reader: ByteReader) -> Header:
         inductive=bool(flags & _INDUCTIVE),
         final=bool(flags & _FINAL),
         tta_flip=bool(flags & _TTA_FLIP),
+        temperature=read_fields(reader) if flags & _FIELDS else 1.0,
     )
 
 

@@ -4,18 +4,19 @@ from dataclasses import dataclass
 from math import prod
 
 from models.packed.container import CHECKSUM_BYTES, Entry, check_payloads, entry_bytes, header_bytes, read_container
-from models.packed.low_bit_codec import measure_low_bit
+from models.packed.low_bit_codec import LowBitBytes, measure_low_bit
 from models.packed.precisions import CODEC_NAMES, Codec, Shape, coded_bytes
 from models.students.architecture import parameter_shapes
 
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """One line of the ledger; `size_bytes` = `coded_bytes` + `side_bytes`.
+    """One line of the ledger; `size_bytes` is the sum of coded, prediction, scale and side bytes.
 
-    `coded_bytes` hold the weights themselves; `side_bytes` all else: codec, length, minima, scales, frequency table.
-    `bits_per_weight` is what the coded bytes come to. `share` is of the file, 0..1. `levels` is 0 and `entropy_bits`,
-    the least that the codes would need for all of the tensor if their counts were known, None where not low-bit.
+    `coded_bytes` hold the weights themselves; `prediction_bytes` the predictor or the frequency table; `scale_bytes`
+    scales and minima; `side_bytes` all else: codec, length, levels. `bits_per_weight` is what the coded bytes come to.
+    `share` is of the file, 0..1. `levels` is 0 and `entropy_bits`, what the codes would need for all of the tensor if
+    they were independent and their counts known, None where not low-bit.
     `header` and `check-sum` are no tensors: their shape is (), their weights 0, their codec "", their bytes all side.
     """
 
@@ -28,6 +29,8 @@ class LedgerRow:
     bits_per_weight: float
     entropy_bits: float | None
     coded_bytes: int
+    prediction_bytes: int
+    scale_bytes: int
     side_bytes: int
     share: float
 
@@ -49,31 +52,34 @@ def ledger(data: bytes) -> list[LedgerRow]:
 
 
 def _frame_row(name: str, size_bytes: int, file_bytes: int) -> LedgerRow:
-    return LedgerRow(name, (), 0, "", size_bytes, 0, 0.0, None, 0, size_bytes, size_bytes / file_bytes)
+    return LedgerRow(name, (), 0, "", size_bytes, 0, 0.0, None, 0, 0, 0, size_bytes, size_bytes / file_bytes)
 
 
 def _tensor_row(name: str, shape: Shape, entry: Entry, file_bytes: int) -> LedgerRow:
     size_bytes = entry_bytes(len(entry.payload))
-    levels, entropy, coded = _coding(entry, shape)
+    found = _measure(entry, shape)
     return LedgerRow(
         name=name,
         shape=shape,
         weights=prod(shape),
         codec=CODEC_NAMES[Codec(entry.codec)],
         size_bytes=size_bytes,
-        levels=levels,
-        bits_per_weight=8 * coded / prod(shape),
-        entropy_bits=entropy,
-        coded_bytes=coded,
-        side_bytes=size_bytes - coded,
+        levels=found.levels,
+        bits_per_weight=8 * found.stream_bytes / prod(shape),
+        entropy_bits=found.entropy_bits if found.levels else None,
+        coded_bytes=found.stream_bytes,
+        prediction_bytes=found.prediction_bytes,
+        scale_bytes=found.scale_bytes,
+        side_bytes=size_bytes - len(entry.payload) + found.frame_bytes,
         share=size_bytes / file_bytes,
     )
 
 
-def _coding(entry: Entry, shape: Shape) -> tuple[int, float | None, int]:
-    """Levels, entropy in bits and coded bytes; for the other codecs their bytes are a matter of arithmetic."""
-    if entry.codec != Codec.LOW_BIT:
-        return 0, None, coded_bytes(shape, Codec(entry.codec))
-
-    found = measure_low_bit(entry.payload, shape)
-    return found.levels, found.entropy_bits, found.stream_bytes
+def _measure(entry: Entry, shape: Shape) -> LowBitBytes:
+    """For the codecs other than low-bit their bytes are a matter of arithmetic, and the levels 0."""
+    if entry.codec == Codec.LOW_BIT:
+        return measure_low_bit(entry.payload, shape)
+    if entry.codec == Codec.BIAS:
+        return LowBitBytes(0, 0, 0, 1, len(entry.payload) - 3, 2, 0.0)
+    coded = coded_bytes(shape, Codec(entry.codec))
+    return LowBitBytes(0, 0, 0, 0, coded, len(entry.payload) - coded, 0.0)

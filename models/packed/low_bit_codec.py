@@ -1,124 +1,136 @@
-"""The payload of a low-bit tensor: side information of a few bytes, then its codes, entropy-coded.
+"""Encodes and decodes the payload of a low-bit tensor (`low_bit_layout`): side information, then one stream.
 
-Layout: number of levels - 1, how far the lowest and the highest code lie within the levels' range (1 byte each), the
-frequency table of these codes unless there is only one, a scale (float16) per output channel, the stream.
+The stream holds what is entropy-coded: the predictor, the codes, the steps of the scales.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.compress.bit_plan import code_range
 from models.compress.low_bit import LowBit
-from models.packed.byte_reader import ByteReader, PackedFileError
-from models.packed.entropy.fit import entropy_bits, fit_description, ideal_bits
-from models.packed.entropy.range_coder import decode, encode
-from models.packed.entropy.tables import TOTAL, Frequencies, read_frequencies
-from models.packed.precisions import Codec, Shape, payload_limits
+from models.packed.byte_reader import PackedFileError
+from models.packed.entropy.ans import Decoder, Encoder
+from models.packed.entropy.fit import entropy_bits
+from models.packed.entropy.fit_prediction import fit_predictor
+from models.packed.entropy.order_zero import OrderZero, fit_order_zero
+from models.packed.entropy.prediction import code_taps
+from models.packed.entropy.predictor import MAX_TAPS, decode_predictor, encode_predictor
+from models.packed.entropy.scales import decode_scales, encode_scales
+from models.packed.low_bit_layout import LEVELS_RANGE, Parts, join, split
+from models.packed.precisions import Shape
 
-_LEVELS_RANGE = (2, 256)
+_HEAD_SQUARES = (4, 9, 16, 25)  # taps that are tried for a linear layer: a flatten of so many positions before it
 
 
 @dataclass(frozen=True)
 class LowBitBytes:
-    """Where the bytes of one payload go: side_bytes + stream_bytes is its length.
+    """Where the bytes of one payload go; the four parts add up to its length, those of the stream rounded to bytes.
 
-    `entropy_bits`: what the codes need at least, were their counts known; `table_bits`: what the stored table promises.
+    `taps` of the prediction, 0 for order 0. `entropy_bits`: what the codes need at least if they are independent, were
+    their counts known.
     """
 
     levels: int
-    side_bytes: int
+    taps: int
+    frame_bytes: int
+    prediction_bytes: int
     stream_bytes: int
+    scale_bytes: int
     entropy_bits: float
-    table_bits: float
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """A payload taken apart; `frequencies` are those of the codes from `lowest` on."""
-
-    levels: int
-    lowest: int
-    frequencies: Frequencies
-    scale: NDArray[np.float16]
-    stream: memoryview
 
 
 def encode_low_bit(tensor: LowBit) -> bytes:
-    """Return the payload; ValueError for codes or scales that LowBit does not permit, and for a tensor without any."""
+    """Return the payload, the smallest that is found; ValueError for what LowBit does not permit."""
     _check(tensor)
-    first, counts = _count(tensor.codes)
-    lowest, highest = code_range(tensor.levels)
-    ends = bytes([tensor.levels - 1, first - lowest, highest - (first + len(counts) - 1)])
-    description = fit_description(counts, first) if len(counts) > 1 else b""
-    frequencies = _read_frequencies(ByteReader(memoryview(description), offset=0), first, len(counts))
-    stream = encode(tensor.codes.ravel(), frequencies, first)
-    return b"".join((ends, description, tensor.scale.astype("<f2").tobytes(), stream))
+    taps, model, encoder = min(_candidates(tensor), key=lambda found: len(found[1]) + found[2].bits / 8)
+    steps = encode_scales(encoder, tensor.scale)
+    return join(tensor.levels, taps, model, steps, tensor.scale, encoder.finish())
 
 
 def decode_low_bit(payload: bytes, shape: Shape) -> LowBit:
     """Return the tensor of a payload.
 
-    Raises PackedFileError, before anything is allocated, for a length that the shape cannot have; then for scales that
-    are not finite, for codes that do not fill their range, and for a stream that is not the one the encoder makes of
-    its own codes, so that codes and table have one spelling and bytes that only resemble a stream are refused.
+    Raises PackedFileError, before anything is allocated, for a length that the shape cannot have; then for whatever the
+    encoder does not write: scales that are not finite, order 0 whose codes do not fill their range, and a stream that
+    is not the one of its codes, so that bytes that only resemble a stream are refused.
     """
-    parts = _split(payload, shape)
-    codes = decode(parts.stream, prod(shape), parts.frequencies, parts.lowest)
-    found = (int(codes.min()), int(codes.max()))
-    expected = (parts.lowest, parts.lowest + len(parts.frequencies) - 1)
-    if found != expected:
-        raise PackedFileError(f"a low-bit tensor {shape} has codes {_range(found)}, expected {_range(expected)}")
-    if encode(codes, parts.frequencies, parts.lowest) != parts.stream:
-        raise PackedFileError(f"the stream of a low-bit tensor {shape} is not that of its codes")
-    return LowBit(codes.reshape(shape), parts.scale, parts.levels)
+    return _decoded(payload, shape)[1]
 
 
 def measure_low_bit(payload: bytes, shape: Shape) -> LowBitBytes:
     """Return where the payload's bytes go; raises what decode_low_bit raises."""
-    parts = _split(payload, shape)
-    counts = _count(decode_low_bit(payload, shape).codes)[1]
-    stream_bytes = len(parts.stream)
-    table_bits = ideal_bits(counts, parts.frequencies)
-    return LowBitBytes(parts.levels, len(payload) - stream_bytes, stream_bytes, entropy_bits(counts), table_bits)
+    parts, tensor, model, scales = _decoded(payload, shape)
+    return LowBitBytes(
+        levels=parts.levels,
+        taps=parts.taps,
+        frame_bytes=len(payload) - len(parts.stream) - parts.model_bytes - parts.scale_bytes,
+        prediction_bytes=parts.model_bytes + model,
+        stream_bytes=len(parts.stream) - model - scales,
+        scale_bytes=parts.scale_bytes + scales,
+        entropy_bits=entropy_bits(np.unique(tensor.codes, return_counts=True)[1]),
+    )
 
 
-def _split(payload: bytes, shape: Shape) -> _Parts:
-    fewest, most = payload_limits(shape, Codec.LOW_BIT)
-    if not fewest <= len(payload) <= most:
-        raise PackedFileError(f"{len(payload)} bytes for a low-bit tensor {shape}, expected {fewest} to {most}")
-    reader = ByteReader(memoryview(payload), offset=0)
-    levels = reader.byte("levels") + 1
-    lowest, highest = code_range(levels)
-    lowest, highest = lowest + reader.byte("lowest code"), highest - reader.byte("highest code")
-    if levels < _LEVELS_RANGE[0] or lowest > highest:
-        raise PackedFileError(f"a low-bit tensor {shape} of {levels} levels with codes {_range((lowest, highest))}")
-    frequencies = _read_frequencies(reader, lowest, highest - lowest + 1)
-    scale = np.frombuffer(reader.take(2 * shape[0], "scales"), "<f2").astype(np.float16)
-    if not np.isfinite(scale).all():
-        raise PackedFileError(f"a low-bit tensor {shape} has scales that are not finite")
-    return _Parts(levels, lowest, frequencies, scale, memoryview(payload)[reader.offset :])
+def _candidates(tensor: LowBit) -> Iterator[tuple[int, bytes, Encoder]]:
+    """Of every model that may pay: its taps, what stands before the scales, and the stream so far."""
+    codes_N, (lowest, _) = tensor.codes.reshape(-1), code_range(tensor.levels)
+    order_zero, side = fit_order_zero(codes_N, tensor.levels)
+    encoder = Encoder()
+    order_zero.code(encoder, codes_N)
+    yield 0, side, encoder
+    for taps in _possible_taps(tensor.codes.shape):
+        codes_NT, columns = codes_N.reshape(-1, taps), prod(tensor.codes.shape[1:]) // taps
+        predictor = fit_predictor(codes_NT, columns, lowest, tensor.levels)
+        encoder = Encoder()
+        side = encode_predictor(encoder, predictor)
+        code_taps(encoder, codes_NT, columns, predictor, lowest, tensor.levels)
+        yield taps, side, encoder
 
 
-def _read_frequencies(reader: ByteReader, lowest: int, count: int) -> Frequencies:
-    return read_frequencies(reader, lowest, count) if count > 1 else np.array([TOTAL], np.int64)
+def _possible_taps(shape: Shape) -> list[int]:
+    if len(shape) == 2:
+        return [1, *(taps for taps in _HEAD_SQUARES if shape[1] % taps == 0)]
+    area = prod(shape[2:])
+    return [1, area] if 1 < area <= MAX_TAPS else [1]
 
 
-def _count(codes: NDArray[np.int8]) -> tuple[int, NDArray[np.int64]]:
-    """The lowest code, and how often each code from it to the highest occurs."""
-    values, found = np.unique(codes, return_counts=True)
-    counts = np.zeros(int(values[-1]) - int(values[0]) + 1, np.int64)
-    counts[values.astype(np.int64) - int(values[0])] = found
-    return int(values[0]), counts
+def _decoded(payload: bytes, shape: Shape) -> tuple[Parts, LowBit, int, int]:
+    """The payload's parts, the tensor, and how many bytes of the stream hold its model and its scales."""
+    try:
+        parts = split(payload, shape)
+        return parts, *_decode_stream(parts, shape)
+    except PackedFileError as error:
+        raise PackedFileError(f"a low-bit tensor {shape}: {error}") from error
+
+
+def _decode_stream(parts: Parts, shape: Shape) -> tuple[LowBit, int, int]:
+    decoder, codes = Decoder(parts.stream), np.zeros(shape, np.int8)
+    model_end = 0
+    if isinstance(parts.model, OrderZero):
+        parts.model.code(decoder, codes.reshape(-1))
+        parts.model.check(codes)
+    else:
+        predictor = decode_predictor(decoder, parts.taps, parts.model)
+        model_end = decoder.bytes_read
+        columns, (lowest, _) = prod(shape[1:]) // parts.taps, code_range(parts.levels)
+        code_taps(decoder, codes.reshape(-1, parts.taps), columns, predictor, lowest, parts.levels)
+    codes_end = decoder.bytes_read
+    if isinstance(parts.scales, np.ndarray):
+        scale, codes_end = parts.scales, len(parts.stream)
+    else:
+        scale = decode_scales(decoder, shape[0], parts.scales)
+    decoder.finish()
+    return LowBit(codes, scale, parts.levels), model_end, len(parts.stream) - codes_end
 
 
 def _check(tensor: LowBit) -> None:
     """Raise ValueError for what cannot be stored."""
     codes, scale = tensor.codes, tensor.scale
-    if not _LEVELS_RANGE[0] <= tensor.levels <= _LEVELS_RANGE[1]:
-        raise ValueError(f"{tensor.levels} levels, expected {_range(_LEVELS_RANGE)}")
+    if not LEVELS_RANGE[0] <= tensor.levels <= LEVELS_RANGE[1]:
+        raise ValueError(f"{tensor.levels} levels, expected {_range(LEVELS_RANGE)}")
     if codes.dtype != np.int8 or codes.ndim == 0 or codes.size == 0:
         raise ValueError(f"codes {codes.dtype} {codes.shape}, expected int8 with at least one code")
     if scale.dtype != np.float16 or scale.shape != codes.shape[:1] or not np.isfinite(scale).all():

@@ -14,7 +14,9 @@ class Codec(IntEnum):
     UINT8_CHANNEL = 2  # minimum (float32) and scale (float16) per output channel, then a byte per weight
     UINT8_TENSOR = 3  # minimum and scale (float32) per tensor, then a byte per weight: the reference's
     INT8_CAST = 4  # a byte per weight and no scale: a demonstration of what fails
-    LOW_BIT = 5  # scale (float16) per output channel, few levels, entropy-coded: the size depends on the weights
+    LOW_BIT = 5  # few levels and a scale per output channel, entropy-coded: the size depends on the weights
+
+    BIAS = 6  # ten bits and one step for all, entropy-coded
 
 
 CODEC_NAMES: dict[Codec, str] = {
@@ -24,8 +26,11 @@ CODEC_NAMES: dict[Codec, str] = {
     Codec.UINT8_TENSOR: "uint8-tensor",
     Codec.INT8_CAST: "int8-cast",
     Codec.LOW_BIT: "low-bit",
+    Codec.BIAS: "bias",
 }
-FLOAT_CODECS: tuple[Codec, ...] = tuple(codec for codec in Codec if codec != Codec.LOW_BIT)  # make any tensor bytes
+ENTROPY_CODED: tuple[Codec, ...] = (Codec.LOW_BIT, Codec.BIAS)  # their sizes depend on the weights
+FLOAT_CODECS: tuple[Codec, ...] = tuple(codec for codec in Codec if codec not in ENTROPY_CODED)  # for any tensor
+BIAS_CODECS: tuple[Codec, ...] = (Codec.FP16, Codec.BIAS)  # of a low-bit file
 PRECISIONS: tuple[str, ...] = tuple(CODEC_NAMES[codec] for codec in FLOAT_CODECS)  # in order of falling fidelity
 DEMONSTRATION = "int8-cast"  # the one precision that is no deliverable
 
@@ -38,10 +43,11 @@ _BYTES_PER_WEIGHT = {
 }
 _CHANNEL_BYTES = 6
 _TENSOR_BYTES = 8
-_LOW_BIT_LEAST_BYTES = 3  # levels and the ends of the codes; a tensor of one code needs neither table nor stream
-_LOW_BIT_TABLE_BYTES = 1 + 256  # the kind of a frequency table, a byte for each of 256 codes
-_LOW_BIT_CODE_BYTES = 2  # the rarest code costs 12 bits and a little
-_LOW_BIT_END_BYTES = 8  # what a stream takes to end: two words
+_LOW_BIT_LEAST_BYTES = 5  # levels, form, the spread of the codes, two bytes for scales; a stream may be empty
+_BIAS_LEAST_BYTES = 3  # the step and the spread
+_LOW_BIT_SIDE_BYTES = 1024  # 256 weights of a histogram, or 324 numbers of a predictor, two bytes each at most
+_LOW_BIT_NUMBER_BYTES = 3  # the rarest code costs 16 bits, the rarest number 18
+_BIAS_NUMBER_BYTES = 3
 
 
 def codec_of_tensor(precision: str, shape: Shape) -> Codec:
@@ -71,8 +77,10 @@ def coded_bytes(shape: Shape, codec: Codec) -> int:
 
 
 def payload_limits(shape: Shape, codec: Codec) -> tuple[int, int]:
-    """Return the fewest and the most bytes of a payload: one number twice, but for low-bit."""
-    if codec != Codec.LOW_BIT:
+    """Return the fewest and the most bytes of a payload: one number twice, but for ENTROPY_CODED."""
+    if codec in FLOAT_CODECS:
         return encoded_bytes(shape, codec), encoded_bytes(shape, codec)
-    fewest = _LOW_BIT_LEAST_BYTES + 2 * shape[0]
-    return fewest, fewest + _LOW_BIT_TABLE_BYTES + _LOW_BIT_CODE_BYTES * prod(shape) + _LOW_BIT_END_BYTES
+    if codec == Codec.BIAS:
+        return _BIAS_LEAST_BYTES, _BIAS_LEAST_BYTES + _BIAS_NUMBER_BYTES * prod(shape)
+    numbers = prod(shape) + shape[0]  # codes and scales
+    return _LOW_BIT_LEAST_BYTES, _LOW_BIT_SIDE_BYTES + _LOW_BIT_NUMBER_BYTES * numbers

@@ -6,16 +6,19 @@ from typing import Any
 from models.compress.bit_plan import Bits, gaussian_bits
 from models.packed.container import CHECKSUM_BYTES, entry_bytes, header_bytes
 from models.packed.header import Header, default_classes
-from models.packed.precisions import Codec, codec_of_tensor, encoded_bytes, payload_limits
+from models.packed.precisions import Codec, codec_of_tensor, encoded_bytes
+from models.packed.trained_rate import trained_rates
 from models.students.architecture import Architecture, parameter_count, parameter_shapes
 from models.students.families import FAMILIES, STUDENTS, TOP_RANGE, WIDTH_RANGE, Network
 from models.students.staged import GROUPS
 
 FAMILY = "squeezed"  # of students made for a budget: the best of `study networks`
-TABLE_BYTES = 8  # what a tensor's frequencies and the end of its stream take, about
+# What stands beside the codes of a tensor, about: levels, form, spread and the stream's end; the predictor of kernels;
+# scales and biases, each so much and so much a channel.
+FRAME_BYTES, PREDICTOR_BYTES = 5, 21
+SCALES_BYTES, SCALE_BYTES = 6, 0.8
+BIASES_BYTES, BIAS_BYTES = 5, 1.21
 AIM = 0.9985  # of the limit
-# Trained weights take so much more than normally distributed ones: 1.0075 to 1.010 on five students of food11.
-TRAINED = 1.008
 # First widths of students made for a budget. Cores and tensor units work on whole blocks of channels: 16 channels take
 # half the time of 13 or 22 in a network of equal size (AMX, bf16), and no file needs the widths between.
 WIDTHS = (1, 2, 4, 8, *range(16, WIDTH_RANGE[1] + 1, 16))
@@ -37,20 +40,24 @@ def packed_size_bytes(architecture: Architecture, *, classes: tuple[str, ...], p
     return _frame_bytes(architecture, classes) + tensors
 
 
-def low_bit_size_bytes(architecture: Architecture, *, classes: tuple[str, ...], bits: Bits) -> int:
+def low_bit_size_bytes(
+    architecture: Architecture, *, classes: tuple[str, ...], bits: Bits, trained: bool = True
+) -> int:
     """Return about how large a low-bit file will be once the network is trained.
 
-    Raises ValueError for a layer in `bits` that the network does not have.
+    Without `trained`, of normally distributed weights that know nothing of each other. Raises ValueError for a layer in
+    `bits` that the network does not have.
     """
-    levels = bits.of_layers(architecture)
+    levels, rates = bits.of_layers(architecture), trained_rates(architecture) if trained else {}
     size = _frame_bytes(architecture, classes)
     for name, shape in parameter_shapes(architecture):
         if len(shape) == 1:
-            size += entry_bytes(encoded_bytes(shape, Codec.FP16))
+            size += entry_bytes(min(encoded_bytes(shape, Codec.FP16), round(BIASES_BYTES + BIAS_BYTES * shape[0])))
             continue
-        each = gaussian_bits(levels[name.removesuffix(".weight")], bits.initial_clip_std)
-        fewest, _ = payload_limits(shape, Codec.LOW_BIT)
-        size += entry_bytes(fewest + TABLE_BYTES + round(TRAINED * prod(shape) * each / 8))
+        layer = name.removesuffix(".weight")
+        each = gaussian_bits(levels[layer], bits.initial_clip_std) * rates.get(layer, 1.0)
+        side = FRAME_BYTES + PREDICTOR_BYTES * (trained and prod(shape[2:]) > 1) + SCALES_BYTES
+        size += entry_bytes(round(side + SCALE_BYTES * shape[0] + prod(shape) * each / 8))
     return size
 
 

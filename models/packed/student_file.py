@@ -11,7 +11,7 @@ from models.compress.low_bit import LowBit
 from models.packed.codecs import decode_tensor, encode_tensor
 from models.packed.container import Entry, Header, check_payloads, read_container, write_container
 from models.packed.low_bit_codec import encode_low_bit
-from models.packed.precisions import CODEC_NAMES, Codec, Shape, codec_of_tensor
+from models.packed.precisions import BIAS_CODECS, CODEC_NAMES, Codec, Shape, codec_of_tensor
 from models.students.architecture import parameter_shapes
 from models.students.build import build_student
 
@@ -36,16 +36,18 @@ def pack_student(student: nn.Module, header: Header, precision: str) -> bytes:
     """
     folded = fold_batchnorm(student)
     _check_network(folded, header)
-    entries = [_encode(name, parameter, precision) for name, parameter in folded.named_parameters()]
+    codecs = {name: codec_of_tensor(precision, tuple(parameter.shape)) for name, parameter in folded.named_parameters()}
+    entries = [_encode(name, parameter, codecs[name]) for name, parameter in folded.named_parameters()]
     return write_container(header, entries)
 
 
 def pack_low_bit(folded: nn.Module, header: Header, weights: Mapping[str, LowBit]) -> bytes:
-    """Return the packed file of a folded student whose weights were made low-bit; its biases are stored as fp16.
+    """Return the packed file of a folded student whose weights were made low-bit.
 
-    `weights` has every parameter with more than one axis, by its name; of `folded` only the biases are read. Raises
-    ValueError for a network that is not the header's, and naming the tensor for one that is missing, unknown or of
-    another shape, and for what LowBit and float16 cannot hold.
+    Its biases are stored with ten bits and one step each, or as fp16 where that is no larger. `weights` has every
+    parameter with more than one axis, by its name; of `folded` only the biases are read. Raises ValueError for a
+    network that is not the header's, and naming the tensor for one that is missing, unknown or of another shape, and
+    for what LowBit and float16 cannot hold.
     """
     _check_network(folded, header)
     wanted = {name: shape for name, shape in parameter_shapes(header.architecture) if len(shape) > 1}
@@ -57,7 +59,7 @@ def pack_low_bit(folded: nn.Module, header: Header, weights: Mapping[str, LowBit
         if weights[name].codes.shape != wanted[name]:
             raise ValueError(f"{name}: codes {weights[name].codes.shape}, expected {wanted[name]}")
     entries = [
-        _encode_low_bit(name, weights[name]) if name in weights else _encode(name, parameter, CODEC_NAMES[Codec.FP16])
+        _encode_low_bit(name, weights[name]) if name in weights else _encode_bias(name, parameter)
         for name, parameter in folded.named_parameters()
     ]
     return write_container(header, entries)
@@ -97,8 +99,11 @@ def _encode_low_bit(name: str, tensor: LowBit) -> Entry:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _encode(name: str, parameter: nn.Parameter, precision: str) -> Entry:
-    codec = codec_of_tensor(precision, tuple(parameter.shape))
+def _encode_bias(name: str, parameter: nn.Parameter) -> Entry:
+    return min((_encode(name, parameter, codec) for codec in BIAS_CODECS), key=lambda entry: len(entry.payload))
+
+
+def _encode(name: str, parameter: nn.Parameter, codec: Codec) -> Entry:
     try:
         return Entry(codec, encode_tensor(parameter.detach().numpy(), codec))
     except ValueError as error:

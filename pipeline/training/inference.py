@@ -1,5 +1,6 @@
 """Predictions of a network on stored images, and of a packed file. N images, C classes, H = W = image size."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,25 +24,33 @@ def predict_log_probs(
     device: Device,
     *,
     tta_flip: bool = False,
+    temperature: float = 1.0,
 ) -> np.ndarray:
     """float32 log-probabilities [N, C] of uint8 images, in evaluation mode.
 
-    `tta_flip` averages the probabilities over each image and its mirror image. Computed in the device's dtype,
-    averaged in float32.
+    `temperature` divides the logits; `tta_flip` averages the probabilities over each image and its mirror image.
+    Computed in the device's dtype, averaged in float32.
     """
     network.eval()
-    parts = [_predict_batch(network, batch, normalisation, device, tta_flip) for batch in _batches(images_NHWC)]
+
+    def log_probs_of(images_BCHW: Tensor) -> Tensor:
+        with device.autocast():
+            logits_BC = network(images_BCHW)
+        return torch.log_softmax(logits_BC.float() / temperature, dim=1)
+
+    parts = [_predict_batch(log_probs_of, batch, normalisation, device, tta_flip) for batch in _batches(images_NHWC)]
     return torch.cat(parts).numpy()
 
 
 def predict_with_packed(packed: PackedStudent, images_NHWC: np.ndarray) -> np.ndarray:
     """float32 log-probabilities [N, C] of a packed student, on the CPU in float32: the same on every machine.
 
-    With flip TTA where the file's header has it.
+    With the temperature of the file's header, and with flip TTA where the header has it.
     """
     normalisation = Normalisation(packed.header.mean, packed.header.std)
     cpu = Device(torch.device("cpu"), torch.float32, "cpu")
-    return predict_log_probs(packed.module, images_NHWC, normalisation, cpu, tta_flip=packed.header.tta_flip)
+    answers = {"tta_flip": packed.header.tta_flip, "temperature": packed.header.temperature}
+    return predict_log_probs(packed.module, images_NHWC, normalisation, cpu, **answers)
 
 
 def _batches(images_NHWC: np.ndarray) -> list[np.ndarray]:
@@ -49,19 +58,17 @@ def _batches(images_NHWC: np.ndarray) -> list[np.ndarray]:
 
 
 def _predict_batch(
-    network: nn.Module, batch: np.ndarray, normalisation: Normalisation, device: Device, tta_flip: bool
+    log_probs_of: Callable[[Tensor], Tensor],
+    batch: np.ndarray,
+    normalisation: Normalisation,
+    device: Device,
+    tta_flip: bool,
 ) -> Tensor:
     images_BCHW = normalisation.apply(torch.from_numpy(np.array(batch)).to(device.where))
     inputs = [images_BCHW, images_BCHW.flip(3)] if tta_flip else [images_BCHW]
-    log_probs = [_log_probs(network, input_BCHW, device) for input_BCHW in inputs]
+    log_probs = list(map(log_probs_of, inputs))
     mean = torch.logsumexp(torch.stack(log_probs), 0) - np.log(len(log_probs))
     return mean.cpu()
-
-
-def _log_probs(network: nn.Module, images_BCHW: Tensor, device: Device) -> Tensor:
-    with device.autocast():
-        logits_BC = network(images_BCHW)
-    return torch.log_softmax(logits_BC.float(), dim=1)
 
 
 def load_packed(path: Path) -> PackedStudent:

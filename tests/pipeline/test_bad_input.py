@@ -207,7 +207,7 @@ def test_predict_refuses_what_it_cannot_do(refused, smoke_run, tmp_path: Path):
 def test_data_beside_run_sh_is_found(refused, tiny_contest, tmp_path: Path):
     tiny_contest("data")
     line = refused("--preset", "smoke", "--budget", "1", root=tmp_path)
-    assert "the smallest packed file of reference-student takes about 33" in line
+    assert "the smallest packed file of reference-student takes about 30" in line
     assert not (tmp_path / "runs").exists()
 
 

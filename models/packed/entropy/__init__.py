@@ -1,1 +1,1 @@
-"""Entropy coding of low-bit weights: frequency tables, how they are fitted, the range coder."""
+"""Entropy coding of low-bit weights: models of the codes, how they are fitted, the coder (rANS)."""

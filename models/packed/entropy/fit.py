@@ -14,6 +14,7 @@ from models.packed.entropy.tables import (
     ONE,
     TOTAL,
     Frequencies,
+    nearest_small_floats,
     read_frequencies,
     small_float,
 )
@@ -28,7 +29,7 @@ def fit_description(counts: NDArray[np.int64], lowest: int) -> bytes:
     `counts` [2 or more]: how often each code from `lowest` on occurs, the first and the last of them at least once.
     """
     curve = bytes([CURVE, *_fit_curve(counts, lowest)])
-    histogram = bytes([HISTOGRAM, *_nearest(counts * (_VALUES[-1] / counts.max()))])
+    histogram = bytes([HISTOGRAM, *nearest_small_floats(counts * (_VALUES[-1] / counts.max()))])
     return min((curve, histogram), key=lambda description: _bytes_with(description, counts, lowest))
 
 
@@ -57,7 +58,7 @@ def _fit_curve(counts: NDArray[np.int64], lowest: int) -> list[int]:
     occurrences = np.bincount(magnitudes, counts).astype(np.float64)
     fall_and_bend, weight_beyond = _best_pair(occurrences[1:], np.bincount(magnitudes)[1:])
     centre = weight_beyond * occurrences[0] / occurrences[1:].sum()
-    return [*_nearest(np.array([centre * CENTRE_ONE])), *fall_and_bend]
+    return [*nearest_small_floats(np.array([centre * CENTRE_ONE])), *fall_and_bend]
 
 
 def _best_pair(occurrences: NDArray[np.float64], sides: NDArray[np.int64]) -> tuple[tuple[int, int], float]:
@@ -78,9 +79,3 @@ def _best_pair(occurrences: NDArray[np.float64], sides: NDArray[np.int64]) -> tu
     bits = occurrences.sum() * np.log2(np.maximum(weight, _SMALLEST)) - falls[:, None] - bends[None, :]
     fall, bend = divmod(int(bits.argmin()), 256)
     return (fall, bend), float(weight[fall, bend])
-
-
-def _nearest(values: NDArray[np.float64]) -> list[int]:
-    """The bytes of the small floats that come nearest in proportion."""
-    ratios = np.log(np.maximum(values, _VALUES[0]))[:, None] - np.log(_VALUES)[None, :]
-    return [int(byte) for byte in np.abs(ratios).argmin(axis=1)]

@@ -1,4 +1,4 @@
-"""How often each code is expected: 12-bit frequencies from a description of a few bytes, by integer arithmetic alone.
+"""How often each code is expected: 16-bit frequencies from a description of a few bytes, by integer arithmetic alone.
 
 A table belongs to the codes lowest..highest, at least two of them: every code has a frequency of at least 1 and all add
 up to TOTAL. Its description is a kind (1 byte), then small floats (1 byte each, see `small_float`):
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.packed.byte_reader import ByteReader, PackedFileError
+from models.packed.entropy.ans import TOTAL
 
-TOTAL = 4096
 CURVE, HISTOGRAM = 0, 1
 CURVE_PARAMETERS = 3
 CENTRE_ONE = 2**10  # the small float with which code 0 is as frequent as magnitude 1
@@ -74,3 +74,10 @@ def _curve_weights(parameters: bytes, lowest: int, count: int) -> list[int]:
         by_magnitude.append(by_magnitude[-1] * ratio // ONE**2)
         ratio = ratio * (ONE - bend) // ONE
     return [by_magnitude[abs(code)] for code in range(lowest, lowest + count)]
+
+
+def nearest_small_floats(values: NDArray[np.float64]) -> list[int]:
+    """The bytes of the small floats that come nearest in proportion."""
+    known = np.array([small_float(byte) for byte in range(256)], np.float64)
+    ratios = np.log(np.maximum(values, known[0]))[:, None] - np.log(known)[None, :]
+    return [int(byte) for byte in np.abs(ratios).argmin(axis=1)]

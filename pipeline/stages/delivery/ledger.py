@@ -9,8 +9,8 @@ from models.packed.ledger import LedgerRow, ledger
 from pipeline.runtime.console import table
 from pipeline.runtime.errors import RequestError, check_file
 
-COLUMNS = ("name", "shape", "weights", "bits", "entropy", "coded", "side", "bytes", "share")
-_NOTE = "bits and entropy are per weight; coded: the weights themselves; side: scales, tables, lengths"
+COLUMNS = ("name", "shape", "weights", "bits", "entropy", "coded", "predictor", "scales", "side", "bytes", "share")
+_NOTE = "bits and entropy are per weight; coded: the weights themselves; predictor: or table; side: lengths"
 
 
 def read_ledger(path: Path) -> list[LedgerRow]:
@@ -47,6 +47,8 @@ def _cells(row: LedgerRow) -> tuple[str, ...]:
         f"{row.bits_per_weight:.3f}" if row.weights else "-",
         "-" if row.entropy_bits is None else f"{row.entropy_bits / row.weights:.3f}",
         f"{row.coded_bytes:,}",
+        f"{row.prediction_bytes:,}",
+        f"{row.scale_bytes:,}",
         f"{row.side_bytes:,}",
         f"{row.size_bytes:,}",
         f"{row.share:.2%}",

@@ -10,7 +10,7 @@ import numpy as np
 
 from models.compress.batchnorm_recalibration import recalibrate_batchnorm
 from models.compress.gptq import gptq_round, second_moments
-from models.compress.lsq import low_bit_weights, prepare_lsq, with_scaled_steps
+from models.compress.lsq import low_bit_weights, prepare_lsq, snap_scales, with_scaled_steps
 from models.packed.container import Header
 from models.packed.ledger import ledger
 from models.packed.precisions import CODEC_NAMES, DEMONSTRATION, PRECISIONS, Codec
@@ -74,7 +74,7 @@ def pack(job: Job) -> Iterator[Wave]:
         claimable_splits=job.request.claimable_splits,
     )
     outputs = {RECORD: artifacts.pack_record} | {precision: artifacts.packed(precision) for precision in _offered()}
-    yield Wave([Step(job.run, artifacts.pack_record.step, 7, inputs, settings, outputs, _pack)])
+    yield Wave([Step(job.run, artifacts.pack_record.step, 8, inputs, settings, outputs, _pack)])
 
 
 def choose(measured: Sequence[Measurement], wanted: str, budget_bytes: int) -> str:
@@ -93,7 +93,7 @@ def choose(measured: Sequence[Measurement], wanted: str, budget_bytes: int) -> s
 
 def _offered() -> tuple[str, ...]:
     """What is packed and measured, in order of falling fidelity."""
-    return tuple(CODEC_NAMES.values())
+    return (*PRECISIONS, CODEC_NAMES[Codec.LOW_BIT])
 
 
 def _pack(opened: Opened[PackStepSettings]) -> None:
@@ -127,6 +127,8 @@ def _packed_files(opened: Opened[PackStepSettings], header: Header) -> Iterator[
 
     def pack_scaled(step_scale: float) -> bytes:
         rounded = with_scaled_steps(quantised, step_scale)
+        recalibrate_batchnorm(rounded, images)
+        snap_scales(rounded)
         recalibrate_batchnorm(rounded, images)
         folded, weights = low_bit_weights(rounded)
         if moments:

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,8 +13,10 @@ from models.compress.lsq import (
     low_bit_weights,
     prepare_lsq,
     quantised_layers,
+    snap_scales,
     with_scaled_steps,
 )
+from models.compress.short_scales import nearest_scales, steps_of
 from models.students.build import build_student
 from models.students.families import Network
 from tests.models.compress.made_students import small_network, trained_network
@@ -79,6 +82,7 @@ def test_the_packed_weights_give_the_logits_of_the_trained_network(family):
     student = trained_network(small_network(family))
     layers = [name for name, module in student.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
     quantised = prepare_lsq(student, dict.fromkeys(layers, 16), initial_clip_std=3.0).eval()
+    snap_scales(quantised)
     folded, weights = low_bit_weights(quantised)
     assert sorted(weights) == sorted(f"{name}.weight" for name in layers)
     with torch.no_grad():
@@ -86,8 +90,8 @@ def test_the_packed_weights_give_the_logits_of_the_trained_network(family):
             folded.get_parameter(name).copy_(torch.from_numpy(tensor.values()))
         images = torch.randn(8, 3, 32, 32)
         expected = quantised(images)
-        # float16 scales are the only difference, 2**-11 each
-        torch.testing.assert_close(folded(images), expected, atol=0.01 * float(expected.std()), rtol=0.01)
+        # snapped scales need no rounding, so nothing differs but the order of sums
+        torch.testing.assert_close(folded(images), expected, atol=1e-4 * float(expected.std()), rtol=1e-4)
         unquantised = fold_batchnorm(student)(images)
     assert (unquantised - expected).abs().max() > 10 * (folded(images) - expected).abs().max()
 
@@ -121,3 +125,28 @@ def test_larger_steps_scale_every_weight_and_use_fewer_codes():
     assert (after.scale == 2 * before.scale).all()
     assert abs(after.codes).max() <= -(-abs(before.codes).max() // 2) + 1
     assert (before.scale < 0).any()  # BatchNorm's negative factors are in the scale
+
+
+def exact_scales(student: nn.Module, name: str) -> np.ndarray:
+    """Step times BatchNorm's factor, float64 [O]."""
+    scale_O = student.get_submodule(name).log_step.detach().double().exp2()
+    norm = dict(student.named_modules()).get(f"{name}_norm")
+    if norm is not None:
+        scale_O = scale_O * norm.weight.detach().double() / (norm.running_var.double() + norm.eps).sqrt()
+    return scale_O.numpy()
+
+
+def test_snapped_scales_need_no_rounding_and_change_little():
+    student = trained_network(small_network("squeezed"))
+    layers = [name for name, module in student.named_modules() if isinstance(module, (nn.Conv2d, nn.Linear))]
+    quantised = prepare_lsq(student, dict.fromkeys(layers, 16), initial_clip_std=3.0)
+    before = {name: exact_scales(quantised, name) for name in layers}
+    snap_scales(quantised)
+    for name in layers:
+        after = exact_scales(quantised, name)
+        assert after == pytest.approx(nearest_scales(before[name]).astype(float), rel=1e-6)
+        assert after == pytest.approx(before[name], rel=1 / 200)
+        assert (after != before[name]).any()
+    for name, tensor in low_bit_weights(quantised)[1].items():
+        assert tensor.scale.tolist() == nearest_scales(before[name.removesuffix(".weight")]).tolist()
+        assert steps_of(tensor.scale) is not None

@@ -27,7 +27,7 @@ def test_payload_by_hand(codec, values, expected):
 
 
 def test_codec_numbers_are_those_in_existing_files():
-    assert [int(codec) for codec in Codec] == [0, 1, 2, 3, 4, 5]
+    assert [int(codec) for codec in Codec] == [0, 1, 2, 3, 4, 5, 6]
     assert PRECISIONS == ("fp32", "fp16", "uint8", "uint8-tensor", "int8-cast")
 
 
@@ -115,5 +115,6 @@ def test_low_bit_is_no_precision_of_weights_alone():
 
 def test_limits_of_a_payload():
     assert payload_limits((8, 4), Codec.UINT8_CHANNEL) == (8 * 4 + 8 * 6, 8 * 4 + 8 * 6)
-    # levels and two ends, eight scales; then at most a table of 257 bytes, two bytes a code and two words
-    assert payload_limits((8, 4), Codec.LOW_BIT) == (3 + 16, 3 + 16 + 257 + 2 * 32 + 8)
+    # levels, form, a spread and two bytes of scales; at most a kilobyte of tables and three bytes a code and a scale
+    assert payload_limits((8, 4), Codec.LOW_BIT) == (5, 1024 + 3 * (32 + 8))
+    assert payload_limits((8,), Codec.BIAS) == (3, 3 + 3 * 8)

@@ -21,7 +21,7 @@ from models.students.families import Network
 from models.students.short_form import short_form
 
 TINY = Network("plain", (1, 0))
-PREFIX = bytes.fromhex("89464954") + b"\x01"
+PREFIX = bytes.fromhex("89464954") + b"\x02"
 # family 1, width 1, hidden 0, 16 pixels, 2 classes, no flags, mean 1 2 3, std 4 5 6
 HEADER_BYTES = bytes([1, 1, 0, 16, 2, 0, 1, 2, 3, 4, 5, 6])
 ENTRIES = [Entry(1, bytes([number, 0])) for number in range(16)]
@@ -117,9 +117,16 @@ def test_foreign_bytes_are_refused(foreign):
         read_container(foreign)
 
 
-def test_an_unknown_version_is_refused():
-    with pytest.raises(PackedFileError, match="unknown format version 2, expected 1"):
-        read_container(sealed(PREFIX[:4] + b"\x02" + HEADER_BYTES + ENTRY_BYTES))
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (1, "^format version 1 is no longer read: pack the student again, expected 2$"),
+        (3, "^format version 3 is unknown, expected 2$"),
+    ],
+)
+def test_another_version_is_refused(version, message):
+    with pytest.raises(PackedFileError, match=message):
+        read_container(sealed(PREFIX[:4] + bytes([version]) + HEADER_BYTES + ENTRY_BYTES))
 
 
 def test_trailing_bytes_are_refused():
@@ -146,7 +153,8 @@ def test_trailing_bytes_are_refused():
             bytes([1]) + varint(512) + varint(4096) + varint(1024) + varint(65_535) + bytes(7),
             "expected at most 16777216",
         ),
-        (bytes([1, 1, 0, 16, 2, 16]) + HEADER_BYTES[6:], "flags 0x10"),
+        (bytes([1, 1, 0, 16, 2, 32]) + HEADER_BYTES[6:], "flags 0x20"),
+        (bytes([1, 1, 0, 16, 2, 16]) + HEADER_BYTES[6:] + bytes([1, 9, 0]), "unknown field 9, expected one of 1"),
         (bytes([1, 1, 0, 16, 2, 4]) + varint(2**31) + HEADER_BYTES[6:], "class name: 2147483648 bytes expected"),
         (bytes([1, 1, 0, 16, 2, 4]) + b"\x01a\x01a" + HEADER_BYTES[6:], "class name 'a' occurs twice"),
         (bytes([1, 1, 0, 16, 2, 4]) + b"\x00\x01a" + HEADER_BYTES[6:], "a class name of 0 bytes"),
@@ -164,7 +172,7 @@ def test_hostile_headers_are_refused(header_bytes, message):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (b"\x06\x00", "unknown codec 6, expected one of 0, 1, 2, 3, 4, 5"),
+        (b"\x07\x00", "unknown codec 7, expected one of 0, 1, 2, 3, 4, 5, 6"),
         (b"\x01" + varint(2**32 - 1), "payload: 4294967295 bytes expected"),
         (b"\x01" + b"\xff" * 9 + b"\x01", "payload length: not a number"),
     ],
@@ -208,7 +216,7 @@ def test_payloads_that_their_shape_cannot_have_are_named():
     check_payloads(header(), header_only)
     with pytest.raises(PackedFileError, match=r"conv1.bias has 3 bytes, its shape \(1,\) needs 4"):
         check_payloads(header(), [header_only[0], Entry(0, bytes(3)), *header_only[2:]])
-    with pytest.raises(PackedFileError, match=r"conv1.weight has 4 bytes, its shape \(1, 3, 3, 3\) needs 5 to 324"):
+    with pytest.raises(PackedFileError, match=r"conv1.weight has 4 bytes, its shape \(1, 3, 3, 3\) needs 5 to 1108"):
         check_payloads(header(), [Entry(5, bytes(4)), *header_only[1:]])
 
 

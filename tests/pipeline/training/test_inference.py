@@ -53,6 +53,11 @@ def test_flip_tta_averages_probabilities():
     assert np.exp(log_probs_NC).sum(1) == pytest.approx([1, 1])
 
 
+def test_a_temperature_divides_the_logits():
+    log_probs_NC = predict_log_probs(LeftPixel(), image(3, 1)[None], AS_THEY_ARE, CPU, tta_flip=True, temperature=0.5)
+    assert math.exp(log_probs_NC[0, 0]) == pytest.approx((sigmoid(6) + sigmoid(2)) / 2)  # before the mean is taken
+
+
 def test_the_normalisation_is_applied():
     log_probs_NC = predict_log_probs(
         LeftPixel(), image(5, 0)[None], Normalisation((3.0, 0.0, 0.0), (2.0, 1.0, 1.0)), CPU
@@ -86,22 +91,23 @@ def test_a_half_precision_network_predicts_in_float32():
     assert 0 < abs(rough - exact).max() < 0.1
 
 
-@pytest.mark.parametrize("tta_flip", [False, True])
-def test_the_packed_file_predicts_as_its_decoded_network(tta_flip: bool):
+@pytest.mark.parametrize(("tta_flip", "temperature"), [(False, 1.0), (True, 1.0), (True, 0.75)])
+def test_the_packed_file_predicts_as_its_decoded_network(tta_flip: bool, temperature: float):
     torch.manual_seed(0)
     network = Network("plain", (2, 0))
     student = build_student(network.architecture(3, 16)).train()
     images_NHWC = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
-    header = Header(
-        network.architecture(3, 16), default_classes(3), mean=(140, 114, 87), std=(69, 70, 71), tta_flip=tta_flip
-    )
+    answers = {"tta_flip": tta_flip, "temperature": temperature}
+    header = Header(network.architecture(3, 16), default_classes(3), mean=(140, 114, 87), std=(69, 70, 71), **answers)
     for _ in range(5):
         student(torch.randn(8, 3, 16, 16))
     packed = unpack_student(pack_student(student, header, "uint8"))
     inputs_NCHW = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).float() - torch.tensor([140, 114, 87]).view(3, 1, 1)
     inputs_NCHW /= torch.tensor([69, 70, 71]).view(3, 1, 1)
     images = (inputs_NCHW, inputs_NCHW.flip(3)) if tta_flip else (inputs_NCHW,)
-    expected_NC = torch.stack([torch.softmax(packed.module(each), 1) for each in images]).mean(0).log().numpy()
+    expected_NC = (
+        torch.stack([torch.softmax(packed.module(each) / temperature, 1) for each in images]).mean(0).log().numpy()
+    )
     log_probs_NC = predict_with_packed(packed, images_NHWC)
     assert np.allclose(log_probs_NC, expected_NC, atol=1e-5)
     assert np.ptp(log_probs_NC, axis=0).min() > 1e-3  # it depends on the image

@@ -36,5 +36,5 @@ def test_the_histogram_is_chosen_where_no_curve_fits():
 def test_bits_by_hand():
     assert entropy_bits(np.array([4, 0, 4])) == 8
     assert entropy_bits(np.array([2, 4, 2])) == 2 * 2 + 4 * 1 + 2 * 2
-    assert ideal_bits(np.array([1, 3]), np.array([1024, 3072])) == pytest.approx(2 + 3 * np.log2(4 / 3))
-    assert ideal_bits(np.array([1, 3]), np.array([2048, 2048])) == 4
+    assert ideal_bits(np.array([1, 3]), np.array([16384, 49152])) == pytest.approx(2 + 3 * np.log2(4 / 3))
+    assert ideal_bits(np.array([1, 3]), np.array([32768, 32768])) == 4

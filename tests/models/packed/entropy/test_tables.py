@@ -1,4 +1,4 @@
-"""Frequency tables from a few bytes: by hand, and always 4096 in sum."""
+"""Frequency tables from a few bytes: by hand, and always 65,536 in sum."""
 
 from itertools import pairwise
 
@@ -26,13 +26,13 @@ def test_small_floats_by_hand():
 @pytest.mark.parametrize(
     ("weights", "expected"),
     [
-        ([1, 1], [2048, 2048]),
-        ([3, 1], [3072, 1024]),
-        ([1, 1, 1], [1366, 1365, 1365]),  # the one that is missing goes to the first of equals
-        ([0, 0], [2048, 2048]),
-        ([4095, 1, 0], [4094, 1, 1]),
-        ([10**9, 0, 0, 0], [4093, 1, 1, 1]),
-        ([1, 2, 5], [512, 1024, 2560]),
+        ([1, 1], [32768, 32768]),
+        ([3, 1], [49152, 16384]),
+        ([1, 1, 1], [21846, 21845, 21845]),  # the one that is missing goes to the first of equals
+        ([0, 0], [32768, 32768]),
+        ([65535, 1, 0], [65534, 1, 1]),
+        ([10**9, 0, 0, 0], [65533, 1, 1, 1]),
+        ([1, 2, 5], [8192, 16384, 40960]),
     ],
 )
 def test_scaled_weights_by_hand(weights, expected):
@@ -52,12 +52,12 @@ def test_scaled_weights_always_add_up(count):
 @pytest.mark.parametrize(
     ("parameters", "lowest", "expected"),
     [
-        # weights 1/4 1/2 1 | 1 | 1 1/2 1/4 (all but no bend): 4096 / 4.5 = 910.2
-        ((ONE, HALF, SLIGHT), -3, [228, 455, 910, 910, 910, 455, 228]),
-        # the bend halves the ratio each time: 1/8 1/2 1 | 1 | 1 1/2 1/8, 4096 / 4.25 = 963.8
-        ((ONE, HALF, HALF), -3, [120, 482, 964, 964, 964, 482, 120]),
+        # weights 1/4 1/2 1 | 1 | 1 1/2 1/4 (all but no bend): 65536 / 4.5 = 14563.6
+        ((ONE, HALF, SLIGHT), -3, [3641, 7282, 14564, 14564, 14564, 7282, 3641]),
+        # the bend halves the ratio each time: 1/8 1/2 1 | 1 | 1 1/2 1/8, 65536 / 4.25 = 15420.2
+        ((ONE, HALF, HALF), -3, [1928, 7710, 15420, 15420, 15420, 7710, 1928]),
         # four times as many zeros: 1 | 4 | 1
-        ((0x80, HALF, SLIGHT), -1, [683, 2731, 682]),
+        ((0x80, HALF, SLIGHT), -1, [10923, 43691, 10922]),
     ],
 )
 def test_curves_by_hand(parameters, lowest, expected):
@@ -67,15 +67,13 @@ def test_curves_by_hand(parameters, lowest, expected):
 
 
 def test_a_curve_knows_where_zero_is():
-    assert table(bytes([CURVE, 0x80, HALF, SLIGHT]), 0, 2) == [
-        3277,
-        819,
-    ]  # 4 : 1, the code that is missing to the first
-    assert table(bytes([CURVE, 0x80, HALF, SLIGHT]), 1, 2) == [2731, 1365]  # 1 : 1/2
+    # 4 : 1, the slot that is missing to the first
+    assert table(bytes([CURVE, 0x80, HALF, SLIGHT]), 0, 2) == [52429, 13107]
+    assert table(bytes([CURVE, 0x80, HALF, SLIGHT]), 1, 2) == [43691, 21845]  # 1 : 1/2
 
 
 def test_a_histogram_by_hand():
-    assert table(bytes([HISTOGRAM, 0x00, 0x10, 0x10, 0x30]), -2, 4) == [315, 630, 630, 2521]  # 1 2 2 8
+    assert table(bytes([HISTOGRAM, 0x00, 0x10, 0x10, 0x30]), -2, 4) == [5041, 10082, 10082, 40331]  # 1 2 2 8
 
 
 @pytest.mark.parametrize("kind", [CURVE, HISTOGRAM])

@@ -25,8 +25,10 @@ def test_the_table(run_cli, low_bit: Path, tmp_path: Path) -> None:
     code, out, err = run_cli(["ledger", low_bit], tmp_path)
     assert (code, err) == (0, "")
     head, *rows, note, total = out.splitlines()
-    assert head.split() == ["name", "shape", "weights", "bits", "entropy", "coded", "side", "bytes", "share"]
-    assert rows[0].split() == ["header", "-", "0", "-", "-", "0", "17", "17", f"{17 / low_bit.stat().st_size:.2%}"]
+    columns = ["name", "shape", "weights", "bits", "entropy", "coded", "predictor", "scales", "side", "bytes", "share"]
+    assert head.split() == columns
+    share = f"{17 / low_bit.stat().st_size:.2%}"
+    assert rows[0].split() == ["header", "-", "0", "-", "-", "0", "0", "0", "17", "17", share]
     assert rows[2].split()[:4] == ["conv1.bias", "1", "1", "16.000"]
     assert [row.split()[0] for row in rows[1:4]] == ["conv1.weight", "conv1.bias", "conv2.weight"]
     assert rows[1].split()[1:3] == ["1x3x3x3", "27"]
@@ -52,7 +54,7 @@ def test_other_precisions_have_a_ledger_too(run_cli, tmp_path: Path) -> None:
     path.write_bytes(pack_student(folded_student(), HEADER, "uint8"))
     code, out, _ = run_cli(["ledger", path], tmp_path)
     assert code == 0
-    assert out.splitlines()[2].split()[:7] == ["conv1.weight", "1x3x3x3", "27", "8.000", "-", "27", "8"]
+    assert out.splitlines()[2].split()[:9] == ["conv1.weight", "1x3x3x3", "27", "8.000", "-", "27", "0", "6", "2"]
 
 
 def test_files_without_a_ledger(run_cli, low_bit: Path, tmp_path: Path) -> None:
