@@ -82,7 +82,9 @@ def test_a_supplied_member_does_not_train(tmp_path, monkeypatch, capsys):
     request = Request(name="soup", data="nowhere", preset="none", settings=Settings.model_validate(values))
     artifacts = Artifacts(run)
     write_json(artifacts.contest.path, asdict(FACTS))
-    write_json(run.receipt("prepare-decode"), {"outputs": {"contest.json": {"sha256": "of the contest"}}})
+    stat = artifacts.contest.path.stat()
+    recorded = {"size_bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": "of the contest"}
+    write_json(run.receipt("prepare-decode"), {"outputs": {"contest.json": recorded}})
     for _ in range(2):
         for wave in teach(Job(run, request)):
             run_wave(wave)
