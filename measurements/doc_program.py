@@ -107,4 +107,4 @@ def _word(action: Action) -> str:
 def _times(name: str) -> list[str]:
     time, _, where = purpose_and_cost(name)[1].partition(" on ")
     machine = where.partition(" with")[0]
-    return [time if key in machine else "" for key in MACHINES]
+    return [time if key in machine else "not measured" for key in MACHINES]

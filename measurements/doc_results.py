@@ -21,8 +21,9 @@ from pipeline.studies.engine.rows import StudentRow
 from pipeline.studies.engine.tables import read_table
 
 MILLION = 10**6
+PRECISIONS = {"low-bit": "low-bit weights (LSQ)", "fp16": "fp16 weights", "uint8": "uint8 weights"}
 HOW = {  # the manifests' words for files that no single run delivered
-    "by hand-chained runs": "several runs, chained by warm starts",
+    "by hand-chained runs": "chained warm starts",
     "by study frontier, seed 0": "`study frontier`",
 }
 
@@ -36,8 +37,8 @@ def results(document: Path) -> str:
 def results_in_full(document: Path) -> str:
     """The same files with limit, precision, fidelity on every split and protocol."""
     header = (
-        "file | bytes | limit | precision | validation accuracy | ensemble, validation | agreement, validation | "
-        "KL, validation | agreement, test images | KL, test images | protocol, final phase"
+        "file | network | bytes | limit | precision | validation accuracy | ensemble, validation | "
+        "agreement, validation | KL, validation | agreement, test images | KL, test images | protocol, final phase"
     )
     return markdown(header.split(" | "), [_result_in_full(document, manifest(name)) for name in RESULTS])
 
@@ -93,17 +94,18 @@ def _result(document: Path, found: Manifest) -> tuple[str, ...]:
 
 
 def _method(found: Manifest) -> str:
-    network = "reference's network" if found.network == "reference-student" else f"`{found.network}`"
-    precision = "low-bit by LSQ" if found.precision == "low-bit" else found.precision
+    network = ["reference's network"] if found.network == "reference-student" else []
+    weights = f"{found.parameters:,} {PRECISIONS.get(found.precision, found.precision)}"
     how = found.made or f"one command, preset `{found.preset}`"
     phase = ["final phase on test images"] if found.final_phase == "testing" else []
-    return ", ".join([network, precision, HOW.get(how, how), *phase])
+    return ", ".join([*network, weights, HOW.get(how, how), *phase])
 
 
 def _result_in_full(document: Path, found: Manifest) -> tuple[str, ...]:
     validation, testing = found.fidelity["validation"], found.fidelity["testing"]
     return (
         link(document, SUBMISSIONS / found.name, found.name),
+        found.network,
         f"{found.packed_bytes:,}",
         f"{found.budget_bytes:,}",
         found.precision,

@@ -4,13 +4,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from measurements.doc_markers import link, markdown
-from measurements.doc_records import FAMILIES, groups, measurement, percent, percent_with_error
+from measurements.doc_records import FAMILIES, RECIPES, groups, measurement, percent, percent_with_error
 from pipeline.studies.engine.ensembles import EnsembleRow
 from pipeline.studies.engine.gains import gain_lines
 from pipeline.studies.engine.rows import MemberRow, StudentRow
 from pipeline.studies.engine.tables import mean_and_error, read_table
 
 SPEEDS = ("student", "teacher", "export")
+RECIPE_HEADER = (
+    "recipe",
+    "protocol",
+    "seeds",
+    "validation accuracy",
+    "agreement, validation",
+    "agreement, test images",
+    "KL, validation",
+    "KL, test images",
+)
 
 
 def students(table: Path, document: Path) -> str:
@@ -19,19 +29,24 @@ def students(table: Path, document: Path) -> str:
         "network | weights | precision | expected bytes | bytes on disk | validation accuracy | "
         "agreement, validation | KL, validation | flip TTA"
     )
-    return _with_source(markdown(header.split(" | "), [_student(group) for group in groups(table)]), document, table)
+    found = groups(table)
+    if all(len(group) == 1 for group in found):  # families at one budget: the best first
+        found = sorted(found, key=lambda group: -group[0].validation_accuracy)
+    return _with_source(markdown(header.split(" | "), [_student(group) for group in found]), document, table)
 
 
 def recipes(table: Path, document: Path) -> str:
     """A row for each recipe: mean and standard error over its seeds; then the gains over the first."""
-    header = (
-        "recipe | protocol | seeds | validation accuracy | agreement, validation | agreement, test images | "
-        "KL, validation | KL, test images"
-    )
     found = groups(table)
     gained = "\n".join(f"- {line}" for line in gain_lines([row for group in found for row in group]))
-    body = markdown(header.split(" | "), [_recipe(group) for group in found])
+    body = markdown(RECIPE_HEADER, [_recipe(group) for group in found])
     return f"{_with_source(body, document, table)}\n\n{gained}"
+
+
+def protocols(document: Path) -> str:
+    """The preset's recipe with and without test images."""
+    rows = [_recipe(group) for group in groups(RECIPES) if group[0].cell in ("preset", "inductive")]
+    return _with_source(markdown(RECIPE_HEADER, rows), document, RECIPES)
 
 
 def family_members(document: Path) -> str:

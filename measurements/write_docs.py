@@ -32,6 +32,7 @@ TABLES: Tables = {
     "networks": partial(doc_studies.students, NETWORKS),
     "recipes": partial(doc_studies.recipes, RECIPES),
     "final-phase": partial(doc_studies.recipes, FINAL_PHASE),
+    "protocols": doc_studies.protocols,
     "family-members": doc_studies.family_members,
     "family-ensembles": doc_studies.family_ensembles,
     "speed-bfloat16": partial(doc_studies.speed, "bfloat16"),

@@ -7,6 +7,7 @@ import xml.etree.ElementTree
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from measurements import prose
 from measurements.doc_program import FILES
@@ -96,6 +97,15 @@ def test_paths_in_the_text_exist(page: Path) -> None:
 def test_no_figure_begins_a_line(page: Path) -> None:
     """A line that begins with a comment is a block of its own to a Markdown reader."""
     assert re.findall(r"^<!-- value", page.read_text(), re.MULTILINE) == []
+
+
+@each_page
+def test_a_markdown_reader_sees_every_table(page: Path) -> None:
+    text = page.read_text()
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    expected = len(re.findall(r"^\|(?: ?-+ ?\|)+$", text, re.MULTILINE))
+    assert sum(token.type == "table_open" for token in tokens) == expected
+    assert [token.content for token in tokens if token.type == "inline" and token.content.startswith("|")] == []
 
 
 @each_page
