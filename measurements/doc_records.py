@@ -29,6 +29,11 @@ def manifest(name: str) -> Manifest:
     return read_manifest(SUBMISSIONS / name / "manifest.json")
 
 
+def claimed(found: Manifest) -> float | None:
+    """The validation accuracy that a submission claims; None under --final."""
+    return found.accuracy[0].value if found.accuracy else None
+
+
 @cache
 def measurement(name: str) -> dict[str, Any]:
     """One JSON file of measurements/."""

@@ -9,6 +9,7 @@ from measurements.doc_records import (
     REFERENCE_CELL,
     RESULTS,
     SUBMISSIONS,
+    claimed,
     groups,
     manifest,
     measurement,
@@ -87,7 +88,7 @@ def _result(document: Path, found: Manifest) -> tuple[str, ...]:
     return (
         link(document, SUBMISSIONS / found.name, found.name),
         f"{found.packed_bytes:,}",
-        percent(found.accuracy[0].value),
+        percent(claimed(found)),
         percent(found.agreement.value),
         _method(found),
     )
@@ -102,20 +103,18 @@ def _method(found: Manifest) -> str:
 
 
 def _result_in_full(document: Path, found: Manifest) -> tuple[str, ...]:
-    validation, testing = found.fidelity["validation"], found.fidelity["testing"]
+    fidelity = (found.fidelity.get(split) for split in ("validation", "testing"))
+    nearness = [cell for one in fidelity for cell in ((percent(one.agreement), f"{one.kl:.3f}") if one else ("", ""))]
     return (
         link(document, SUBMISSIONS / found.name, found.name),
         found.network,
         f"{found.packed_bytes:,}",
         f"{found.budget_bytes:,}",
         found.precision,
-        percent(found.accuracy[0].value),
+        percent(claimed(found)),
         percent(found.teacher.ensemble if found.teacher else None),
-        percent(validation.agreement),
-        f"{validation.kl:.3f}",
-        percent(testing.agreement),
-        f"{testing.kl:.3f}",
-        f"{found.accuracy[0].protocol}, {found.final_phase}",
+        *nearness,
+        f"{found.protocol}, {found.final_phase}",
     )
 
 
@@ -136,7 +135,7 @@ def _ensemble(name: str) -> float:
 
 
 def _gap(name: str) -> str:
-    return f"{100 * (_ensemble(name) - manifest(name).accuracy[0].value):.1f}"
+    return f"{100 * (_ensemble(name) - (claimed(manifest(name)) or 0)):.1f}"
 
 
 def _ensemble_parameters(name: str) -> str:
@@ -164,7 +163,7 @@ def _speed(name: str, column: str, form: str) -> str:
 LOW_BIT, FP16, TENSOR = ((REFERENCE_CELL, name) for name in ("low-bit", "fp16", "uint8-tensor"))
 FIELDS = {
     "bytes": lambda name: f"{manifest(name).packed_bytes:,}",
-    "validation": lambda name: percent(manifest(name).accuracy[0].value),
+    "validation": lambda name: percent(claimed(manifest(name))),
     "agreement": lambda name: percent(manifest(name).agreement.value),
     "kl": lambda name: f"{manifest(name).fidelity['testing'].kl:.3f}",
     "parameters": lambda name: f"{manifest(name).parameters:,}",
