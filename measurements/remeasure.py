@@ -37,7 +37,7 @@ OWN, SHARED = ("student.bin", "predictions.csv"), ("soft_labels.safetensors", "t
 KL_TOLERANCE = 1e-6  # nats; the order of a float32 sum is the machine's. Accuracy and agreement are counts: exact
 CHAINED = {"soft_labels_of": "food11", "final_phase": "none", "made": "by hand-chained runs"}
 UNKNOWN_TEACHER = {"init_from": "", "made": "by study frontier, seed 0", "teacher": None}  # its labels are not kept
-STATED: dict[str, dict[str, Any]] = {  # what the files do not say themselves: README.md, "The byte frontier"
+STATED: dict[str, dict[str, Any]] = {  # what the files do not state themselves: see provenance.json
     "food11-100000": {"budget_bytes": 100_000, **CHAINED},
     "food11-50000": {"budget_bytes": 50_000, **CHAINED},
     "food11-reference": {"budget_bytes": 300_000, **CHAINED, **UNKNOWN_TEACHER},

@@ -11,11 +11,14 @@ from pipeline.stages.run import STAGES
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_FILE_LINES = 300
 SOURCES = sorted(path for folder in ("models", "pipeline") for path in (ROOT / folder).rglob("*.py"))
+SCRIPTS = sorted((ROOT / "measurements").glob("*.py"))
 TEXTS = [
     *SOURCES,
+    *SCRIPTS,
     *sorted((ROOT / "tests").rglob("*.py")),
     *sorted((ROOT / "pipeline").rglob("*.toml")),
     *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *(ROOT / name for name in ("run.sh", "pyproject.toml", "requirements.txt", ".ci/run")),
 ]
 # A room may import from the floors below its own.
@@ -106,6 +109,11 @@ def test_imports_stand_at_the_top(path: Path) -> None:
     assert "TYPE_CHECKING" not in path.read_text()
 
 
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_import_at_the_top(path: Path) -> None:
+    assert late_imports(path) == []
+
+
 PROCESSES = (
     r"^(?:from|import) (joblib|concurrent\.futures\.process|subprocess|multiprocessing)\b|ProcessPoolExecutor|os\.fork"
 )
@@ -140,7 +148,7 @@ def test_no_file_is_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST_FILE_LINES
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*SOURCES, *SCRIPTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_is_unpickled_or_left_undone(path: Path) -> None:
     text = path.read_text()
     assert re.findall(r"\bpickle\b|torch\.load\(|weights_only|allow_pickle=True", text) == []
@@ -153,12 +161,12 @@ def test_nothing_is_absolute(path: Path) -> None:
     assert re.findall(rf"[\"' =](/(?:{places})/\S*)", path.read_text()) == []
 
 
-@pytest.mark.parametrize("folder", ["models", "pipeline"])
+@pytest.mark.parametrize("folder", ["models", "pipeline", "measurements"])
 def test_names_explain_themselves(folder: str) -> None:
     assert [p.name for p in (ROOT / folder).rglob("*.py") if p.stem in {"utils", "helpers", "common", "misc"}] == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*SOURCES, *SCRIPTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_file_says_what_it_is_for(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text()))
     assert docstring

@@ -4,7 +4,7 @@ The entropy of rounded weights falls by log2 k when every step grows k times, so
 falling function of k. Source of the idea: the clip width as the one rate control of the byte-limited language models of
 2026 (openai/parameter-golf, pull request 1394). The factor is set before LSQ, by the initial clip; after LSQ it only
 corrects what the training added. There it costs accuracy, so steps are never made finer: the larger file would be the
-less accurate one (README, "What did not work").
+less accurate one (docs/negative-results.md).
 """
 
 from collections.abc import Callable

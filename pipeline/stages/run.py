@@ -1,6 +1,6 @@
 """The table of stages: what a run consists of, in order. Everything that lists stages reads it.
 
-The whole run, a single stage, `--help`, the progress lines, the manifest's seconds and the README's table come from
+The whole run, a single stage, `--help`, the progress lines, the manifest's seconds and the documents' tables come from
 here. A stage is a function of a job in the module of its name: it yields waves of steps, each wave when the one before
 it is done. The module is imported when the stage is done, so that the help answers without torch. A new stage is one
 file and one row.
