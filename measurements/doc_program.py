@@ -21,7 +21,7 @@ FILES = {  # what a run delivers, the file to upload first
     "report.html": "one page about the run: figures, curves, errors",
     "teacher_predictions.csv": "what the ensemble predicts, for comparison",
     "soft_labels.safetensors": "the ensemble's class probabilities, for `--soft-labels`",
-    "settings.toml": "all settings, for `--preset`",
+    "settings.toml": "all settings, for `--preset`; its first lines hold the command",
     "manifest.json": "the origin of every file and figure",
 }
 PURPOSE_AND_COST = re.compile(r"Purpose: (.*?)\.? Cost: (.*?)[.;](?: [A-Z]|$)")
