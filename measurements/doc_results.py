@@ -22,10 +22,10 @@ from pipeline.studies.engine.rows import StudentRow
 from pipeline.studies.engine.tables import read_table
 
 MILLION = 10**6
-PRECISIONS = {"low-bit": "low-bit weights (LSQ)", "fp16": "fp16 weights", "uint8": "uint8 weights"}
+PRECISIONS = {"low-bit": "4-bit weights (LSQ), entropy-coded", "fp16": "fp16 weights", "uint8": "uint8 weights"}
 HOW = {  # the manifests' words for files that no single run delivered
-    "by hand-chained runs": "chained warm starts",
-    "by study frontier, seed 0": "`study frontier`",
+    "by hand-chained runs": "several runs",
+    "by study frontier, seed 0": "one of the study `frontier`",
 }
 
 
@@ -98,7 +98,7 @@ def _method(found: Manifest) -> str:
     network = ["reference's network"] if found.network == "reference-student" else []
     weights = f"{found.parameters:,} {PRECISIONS.get(found.precision, found.precision)}"
     how = found.made or f"one command, preset `{found.preset}`"
-    phase = ["final phase on test images"] if found.final_phase == "testing" else []
+    phase = ["last epochs on test images"] if found.final_phase == "testing" else []
     return ", ".join([*network, weights, HOW.get(how, how), *phase])
 
 

@@ -52,10 +52,10 @@ def _boxes() -> list[tuple[str, Icon, tuple[str, str]]]:
     views, bits = settings["views"]["student_views"], settings["quantise"]["bits"]
     used = food11.packed_bytes / food11.budget_bytes
     return [
-        ("photos", _photos, (f"{labelled:,} labelled", f"{testing:,} to predict")),
+        ("photos", _photos, (f"{labelled:,} to train", f"{testing:,} to test")),
         ("teachers", _teachers, (f"{len(teacher.members)} networks", f"together {teacher.ensemble:.2%}")),
         ("soft labels", _soft_labels, ("class probabilities", f"for {views} views")),
-        ("student", _student, (f"{food11.parameters:,} weights", f"{bits} bits each, LSQ")),
+        ("student", _student, (f"{food11.parameters:,} weights", f"{bits} bits, then coded")),
         (
             f"{food11.packed_bytes:,} bytes",
             lambda at: _bytes(at, used),
