@@ -103,7 +103,7 @@ class DeviceSettings(Section):
     )
     dtype: Dtype = setting("auto", "dtype of training, weights are float32")
     graphs: bool = setting(
-        True, "on a GPU, one CUDA graph per training step, where a trial shows the same result", execution=True
+        False, "on a GPU, one CUDA graph per training step, where a trial shows the same result", execution=True
     )
     workers: int = setting(
         0,

@@ -111,7 +111,7 @@ FIRST_REDONE: dict[str, tuple[str, str]] = {
     "pack.tta_flip": ("false", "pack"),
     "device.kind": ('"auto"', "deliver"),
     "device.dtype": ('"bfloat16"', "teach"),
-    "device.graphs": ("false", "deliver"),
+    "device.graphs": ("true", "deliver"),
     "device.workers": ("3", "deliver"),
 }
 REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
