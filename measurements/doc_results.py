@@ -6,6 +6,7 @@ from measurements.doc_markers import MarkerError, link, markdown
 from measurements.doc_records import (
     FRONTIER,
     RECIPES,
+    REFERENCE,
     REFERENCE_CELL,
     RESULTS,
     SUBMISSIONS,
@@ -134,6 +135,14 @@ def _ensemble(name: str) -> float:
     return teacher.ensemble
 
 
+def _gain(name: str) -> str:
+    """How far a submission is above the reference's network, in points of validation accuracy."""
+    ours, reference = claimed(manifest(name)), claimed(manifest(REFERENCE))
+    assert ours is not None
+    assert reference is not None
+    return f"{100 * (ours - reference):.1f}"
+
+
 def _gap(name: str) -> str:
     return f"{100 * (_ensemble(name) - (claimed(manifest(name)) or 0)):.1f}"
 
@@ -169,6 +178,7 @@ FIELDS = {
     "parameters": lambda name: f"{manifest(name).parameters:,}",
     "ensemble": lambda name: percent(_ensemble(name)),
     "gap": _gap,
+    "gain": _gain,
     "members": lambda name: str(len(_teacher_members(name))),
     "ensemble-parameters": _ensemble_parameters,
     "training-images": lambda name: f"{manifest(name).fidelity['training'].images:,}",
