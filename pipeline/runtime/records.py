@@ -169,8 +169,8 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def append_epoch(path: Path, metrics: EpochMetrics) -> None:
-    """Append one line in a single write: a killed process leaves whole lines."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Put one line behind those of the epochs before it, in a single write: a killed process leaves whole lines."""
+    keep_epochs(path, metrics.epoch - 1)
     with path.open("ab") as stream:
         stream.write(_line(metrics))
         stream.flush()

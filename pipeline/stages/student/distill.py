@@ -17,23 +17,22 @@ from pipeline.contest.facts import load_contest
 from pipeline.runtime.artifacts import GivenFile
 from pipeline.runtime.console import say
 from pipeline.runtime.device import pick_device
-from pipeline.runtime.records import keep_epochs
 from pipeline.runtime.request import Job
 from pipeline.runtime.section import Section
 from pipeline.runtime.steps import Notes, Opened, Step
 from pipeline.runtime.training_settings import TrainingSettings
 from pipeline.runtime.waves import Wave
-from pipeline.stages.student.network import choose_architecture, save_student
+from pipeline.stages.student.network import choose_architecture
 from pipeline.stages.student.training import (
     METRICS,
     OUTPUT,
     LearningSettings,
     learning_settings,
+    save_trained,
     student_inputs,
     train_student,
 )
 from pipeline.stages.student.warm_start import check_warm_start, warm_start
-from pipeline.training.loop import checkpoint_beside
 
 INIT_FROM = "init_from"  # the packed file of a warm start, among the inputs
 
@@ -77,8 +76,6 @@ def _distill(opened: Opened[DistillStepSettings]) -> Notes:
         f"on {device.name}, {own.learning.protocol}" + (f", from {init_from}" if init_from else "")
     )
     trained = train_student(opened, network, own.training, stage="distill", device=device)
-    save_student(opened.outputs[OUTPUT], trained.network, architecture)
-    keep_epochs(opened.outputs[METRICS], own.training.epochs)
-    checkpoint_beside(opened.outputs[OUTPUT]).unlink(missing_ok=True)
+    save_trained(opened, trained.network, architecture, own.training.epochs)
     notes = {"parameters": count_parameters(network), "device": device.description}
     return notes | {"init_from": opened.digests.get(INIT_FROM, ""), "earlier_seconds": trained.earlier_seconds}

@@ -110,12 +110,13 @@ def trained_architecture(job: Job) -> Architecture:
     return load_architecture(job.artifacts.student.path)
 
 
-def load_student(path: Path) -> nn.Module:
-    """The student of a checkpoint, float weights, as the checkpoint describes it."""
+def load_student(path: Path) -> tuple[nn.Module, Architecture]:
+    """The student of a checkpoint, float weights, and the architecture by which the checkpoint describes it."""
     tensors, facts = load_tensors(path)
-    student = build_student(_architecture_of(path, facts))
+    architecture = _architecture_of(path, facts)
+    student = build_student(architecture)
     student.load_state_dict(tensors)
-    return student
+    return student, architecture
 
 
 class FileSettings(Section):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import numpy as np
+from torch import nn
 
 from models.compress.batchnorm_recalibration import recalibrate_batchnorm
 from models.compress.gptq import gptq_round, second_moments
@@ -33,7 +34,6 @@ from pipeline.stages.student.network import (
     FileSettings,
     bit_plan,
     file_settings,
-    load_architecture,
     load_student,
     packed_header,
     trained_architecture,
@@ -99,9 +99,10 @@ def _offered() -> tuple[str, ...]:
 def _pack(opened: Opened[PackStepSettings]) -> None:
     own, facts = opened.settings, load_contest(opened.inputs["contest"])
     soft_labels = load_soft_labels(opened.inputs["soft labels"])
-    header = packed_header(load_architecture(opened.inputs["student"]), facts, own.file)
+    student, architecture = load_student(opened.inputs["student"])
+    header = packed_header(architecture, facts, own.file)
     measured = []
-    for precision, data, step_scale in _packed_files(opened, header):
+    for precision, data, step_scale in _packed_files(opened, student, header):
         write_bytes(opened.outputs[precision], data)
         measured.append(_measure(opened, facts, soft_labels, precision, step_scale))
         say(_line(measured[-1]))
@@ -111,13 +112,15 @@ def _pack(opened: Opened[PackStepSettings]) -> None:
     say(f"pack: {shipped} is shipped")
 
 
-def _packed_files(opened: Opened[PackStepSettings], header: Header) -> Iterator[tuple[str, bytes, float | None]]:
+def _packed_files(
+    opened: Opened[PackStepSettings], student: nn.Module, header: Header
+) -> Iterator[tuple[str, bytes, float | None]]:
     """Name and bytes of every precision: of the float student, then of the low-bit one, made to fit the budget.
 
     With the latter, the factor on its learned steps. BatchNorm is recalibrated on clean training images, for the
     low-bit student in the network as it is rounded.
     """
-    own, student = opened.settings, load_student(opened.inputs["student"])
+    own = opened.settings
     images = calibration_images(opened.inputs["clean training"], Normalisation(header.mean, header.std))
     quantised = prepare_lsq(student, own.levels, _ANY_CLIP)
     quantised.load_state_dict(load_tensors(opened.inputs["quantised student"])[0])

@@ -13,7 +13,6 @@ from models.students.architecture import Architecture
 from pipeline.contest.facts import load_contest
 from pipeline.runtime.console import say
 from pipeline.runtime.device import pick_device
-from pipeline.runtime.records import keep_epochs
 from pipeline.runtime.request import Job
 from pipeline.runtime.section import Section
 from pipeline.runtime.steps import Notes, Opened, Step
@@ -24,10 +23,8 @@ from pipeline.stages.student.network import (
     expected_bytes,
     file_settings,
     fits_budget,
-    load_architecture,
     load_student,
     packed_header,
-    save_student,
     trained_architecture,
 )
 from pipeline.stages.student.training import (
@@ -35,11 +32,11 @@ from pipeline.stages.student.training import (
     OUTPUT,
     LearningSettings,
     learning_settings,
+    save_trained,
     student_inputs,
     train_student,
 )
 from pipeline.stages.student.warm_start import init_is_low_bit
-from pipeline.training.loop import checkpoint_beside
 
 ROOMY = 0.97  # of the budget: a file that is expected to be smaller keeps the clip of the settings
 # What an epoch with rounded weights adds to a file: 3 add 0.8 to 0.9 %, 5 add 1.2 %, on eight students of food11.
@@ -73,18 +70,14 @@ def quantise(job: Job) -> Iterator[Wave]:
 
 def _quantise(opened: Opened[QuantiseStepSettings]) -> Notes:
     own, device = opened.settings.training, pick_device(opened.settings.learning.device)
-    architecture = load_architecture(opened.inputs["float student"])
-    network = prepare_lsq(
-        load_student(opened.inputs["float student"]), bit_plan(own, architecture), own.initial_clip_std
-    )
+    student, architecture = load_student(opened.inputs["float student"])
+    network = prepare_lsq(student, bit_plan(own, architecture), own.initial_clip_std)
     say(f"low-bit student: {own.bits} bits, head {own.head_bits}, {own.epochs} epochs")
     seconds = 0.0
     if own.epochs:
         trained = train_student(opened, network, own, stage="quantise", device=device)
         network, seconds = trained.network, trained.earlier_seconds
-    save_student(opened.outputs[OUTPUT], network, architecture)
-    keep_epochs(opened.outputs[METRICS], own.epochs)
-    checkpoint_beside(opened.outputs[OUTPUT]).unlink(missing_ok=True)
+    save_trained(opened, network, architecture, own.epochs)
     return {"device": device.description, "earlier_seconds": seconds}
 
 
@@ -100,7 +93,7 @@ def _clip_for_limit(job: Job, architecture: Architecture) -> float:
     plan, header = bit_plan(own, architecture), packed_header(architecture, facts, file_settings(job))
     if not fill and expected_bytes(job.settings, architecture, header.classes, "low-bit") < ROOMY * budget_bytes:
         return own.initial_clip_std
-    student = load_student(job.artifacts.student.path)
+    student, _ = load_student(job.artifacts.student.path)
     growth = expected_growth(own.epochs, low_bit_before=init_is_low_bit(job.settings.distill.init_from))
 
     def size_of(clip: float) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from models.students.architecture import Architecture
 from pipeline.contest.facts import ContestFacts, load_contest
 from pipeline.data.batches import FinalPhase, Normalisation, TrainingSet
 from pipeline.data.soft_labels import SoftLabels, load_soft_labels
@@ -20,6 +21,7 @@ from pipeline.runtime.settings import DeviceSettings
 from pipeline.runtime.steps import Input, Opened
 from pipeline.runtime.training_settings import FinalPhaseSettings, TrainingSettings
 from pipeline.stages.evaluation import evaluate_split
+from pipeline.stages.student.network import save_student
 from pipeline.training.inference import predict_log_probs
 from pipeline.training.loop import EpochResult, TrainingPlan, TrainingResult, checkpoint_beside, train
 from pipeline.training.losses import student_loss
@@ -39,13 +41,8 @@ class LearningSettings(Section):
     temperature: float
     seed: int
     final_phase: FinalPhaseSettings | None
+    protocol: str
     device: DeviceSettings
-
-    @property
-    def protocol(self) -> str:
-        """As the request tells it: which images are learned from."""
-        final = ", final" if "validation" in self.labelled_splits else ""
-        return ("transductive" if "testing" in self.splits else "inductive") + final
 
 
 def learning_settings(job: Job, *, only_final_phase: bool) -> LearningSettings:
@@ -63,6 +60,7 @@ def learning_settings(job: Job, *, only_final_phase: bool) -> LearningSettings:
         temperature=distill.temperature,
         seed=distill.seed,
         final_phase=final_phase,
+        protocol=job.request.protocol,
         device=job.settings.device,
     )
 
@@ -88,7 +86,6 @@ def train_student(
     def on_epoch(result: EpochResult) -> None:
         validates = validates_after(result.epoch, settings.epochs)
         found = _validate(opened, result.network, facts, soft_labels, device) if validates else {}
-        keep_epochs(opened.outputs[METRICS], result.epoch - 1)
         metrics = EpochMetrics.model_validate({"stage": stage, **result.figures(), **found})
         append_epoch(opened.outputs[METRICS], metrics)
         shares = {name: value for name, value in found.items() if not name.endswith("kl")}
@@ -99,6 +96,13 @@ def train_student(
     checkpoint = checkpoint_beside(opened.outputs[OUTPUT])
     plan = TrainingPlan(label, settings, learning.seed, checkpoint, f"{opened.identity}, {device.dtype}")
     return train(network, _training_set(opened, facts, soft_labels), loss_of, plan, device, on_epoch)
+
+
+def save_trained(opened: Opened[Any], network: nn.Module, architecture: Architecture, epochs: int) -> None:
+    """Write the outputs of a finished training, and clear its checkpoint away."""
+    save_student(opened.outputs[OUTPUT], network, architecture)
+    keep_epochs(opened.outputs[METRICS], epochs)
+    checkpoint_beside(opened.outputs[OUTPUT]).unlink(missing_ok=True)
 
 
 def _training_set(opened: Opened[Any], facts: ContestFacts, soft_labels: SoftLabels) -> TrainingSet:

@@ -155,7 +155,6 @@ def _train(member: _Member) -> TrainingResult:
     def on_epoch(result: EpochResult) -> None:
         figures = _validate(member, result) if validates_after(result.epoch, row.epochs) else {}
         metrics = EpochMetrics(stage="teach", member=opened.settings.member, **result.figures(), **figures)
-        keep_epochs(opened.outputs["metrics"], result.epoch - 1)
         append_epoch(opened.outputs["metrics"], metrics)
         shown = f", validation {metrics.validation_accuracy:.2%}" if figures else ""
         of = f"{result.epoch} of {row.epochs}"
