@@ -12,7 +12,7 @@ from pipeline.runtime.folder import SPLITS, RunFolder
 from pipeline.runtime.load_settings import tuples
 from pipeline.runtime.section import Section
 from pipeline.runtime.settings import BUDGET_BYTES, Settings
-from pipeline.runtime.training_settings import MemberSettings
+from pipeline.runtime.training_settings import FinalPhaseSettings, MemberSettings
 
 
 class Request(Section):
@@ -47,6 +47,14 @@ class Request(Section):
     def student_splits(self) -> tuple[str, ...]:
         """Splits whose images the student learns from."""
         return self.labelled_splits if self.inductive else (*self.labelled_splits, "testing")
+
+    @property
+    def final_phase(self) -> FinalPhaseSettings | None:
+        """The final phase of the student's training; None without. "auto" has one where test images may take part."""
+        own = self.settings.distill.final_phase
+        if own.images == "none" or (own.images == "auto" and self.inductive):
+            return None
+        return own.model_copy(update={"images": "testing"})
 
 
 @dataclass(frozen=True)

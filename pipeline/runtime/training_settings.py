@@ -139,13 +139,19 @@ class TeachSettings(MemberTrainingSettings):
 class FinalPhaseSettings(Section):
     """The last epochs on clean images, flipped but neither shifted nor mixed."""
 
-    images: Literal["none", "testing"] = setting(
-        "none",
-        '"testing": the last epochs, and all epochs with low-bit weights, train on clean test images, for a student '
-        'of these images; "none": no such phase, for a student of unseen images',
+    images: Literal["auto", "none", "testing"] = setting(
+        "auto",
+        '"testing": the last epochs, and all epochs with low-bit weights, train on clean images, some of them test '
+        'images, for a student of these; "none": no such phase; "auto": testing, but none with --inductive',
     )
     fraction: float = setting(0.3, "share of the epochs in the phase, the last ones", "fraction", gt=0, le=1)
-    test_share: float = setting(1.0, "share of test images in those epochs", "fraction", gt=0.0, le=1.0)
+    test_share: float = setting(
+        0.5,
+        "share of test images in those epochs; a half costs nothing on other images, 1.0 is for the contest alone",
+        "fraction",
+        gt=0.0,
+        le=1.0,
+    )
 
 
 class DistillSettings(TrainingSettings):

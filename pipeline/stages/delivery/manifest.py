@@ -70,7 +70,7 @@ def manifest_of(
         name=request.name,
         contest=facts.name,
         protocol=request.protocol,
-        final_phase=request.settings.distill.final_phase.images,
+        final_phase="testing" if request.final_phase else "none",
         seeds={
             "student": request.settings.distill.seed,
             "members": [member.seed for member in known.teacher.members],

@@ -47,8 +47,7 @@ class LearningSettings(Section):
 
 def learning_settings(job: Job, *, only_final_phase: bool) -> LearningSettings:
     """The settings of a training; `only_final_phase`: where it has a final phase, all epochs belong to it."""
-    distill = job.settings.distill
-    final_phase = distill.final_phase if distill.final_phase.images != "none" else None
+    distill, final_phase = job.settings.distill, job.request.final_phase
     if final_phase and only_final_phase:
         final_phase = final_phase.model_copy(update={"fraction": 1.0})
     return LearningSettings(

@@ -43,7 +43,7 @@ def test_every_setting_has_a_meaning(row: dict[str, str]):
         ("distill.learning_rate", "0.002", "", "above 0.0"),
         ("distill.ema_decay", "0.998", "", "at least 0.0, below 1.0"),
         ("distill.augment.mix_probability", "1.0", "fraction", "at least 0.0, at most 1.0"),
-        ("distill.final_phase.images", '"none"', "", '"none", "testing"'),
+        ("distill.final_phase.images", '"auto"', "", '"auto", "none", "testing"'),
         ("quantise.bits", '"4"', "bits", '"ternary", "2", "3", "4", "5", "6", "8"'),
         ("pack.rounding", '"nearest"', "", '"nearest", "gptq"'),
     ],

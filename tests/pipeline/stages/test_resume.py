@@ -160,9 +160,9 @@ def test_a_final_phase_gives_the_test_images_the_last_epochs(smoke_copy, run_cli
         return iter(of_epoch)
 
     monkeypatch.setattr(EpochBatches, "epoch", spied)
-    done, _ = rerun(
-        smoke_copy, run_cli, *flags, "--set", "distill.final_phase.images=testing", "distill.final_phase.fraction=0.4"
-    )
+    phase = {"images": "auto", "fraction": 0.4, "test_share": 1.0}
+    changes = [f"distill.final_phase.{name}={value}" for name, value in phase.items()]
+    done, _ = rerun(smoke_copy, run_cli, *flags, "--set", *changes)
     assert done == expected
     assert learned == ["all", "all", "test images", *["test images"] * 2]  # 3 epochs, then 2 with low-bit weights
     assert manifest_of(smoke_copy)["final_phase"] == "testing"
@@ -173,9 +173,18 @@ def test_settings_of_a_final_phase_that_is_off_redo_nothing(smoke_copy, run_cli:
     assert rerun(smoke_copy, run_cli, "--set", *changes)[0] == {"deliver"}
 
 
+def test_an_automatic_final_phase_is_of_test_images_and_none_with_inductive(smoke_copy, run_cli: RunCli):
+    change = "distill.final_phase.images={}".format
+    assert "distill" in rerun(smoke_copy, run_cli, "--set", change("testing"))[0]
+    assert rerun(smoke_copy, run_cli, "--set", change("auto"))[0] == {"deliver"}
+    rerun(smoke_copy, run_cli, "--inductive", "--set", change("none"))
+    assert rerun(smoke_copy, run_cli, "--inductive", "--set", change("auto"))[0] == {"deliver"}
+    assert manifest_of(smoke_copy)["final_phase"] == "none"
+
+
 def test_a_final_phase_of_test_images_is_not_inductive(smoke_copy, run_cli: RunCli):
     argv = [*smoke_copy.argv, "--inductive", "--set", "distill.final_phase.images=testing"]
-    expected = 'distill.final_phase.images: found "testing", which --inductive bans; expected "none"'
+    expected = 'distill.final_phase.images: found "testing", which --inductive bans; expected "auto" or "none"'
     code, _, err = run_cli(argv, smoke_copy.root)
     assert (code, err) == (2, f"error: {expected}\n")
 
