@@ -1,7 +1,7 @@
 """A second decoder of packed files, written from docs/file-format.md alone: numpy, nothing of models/.
 
 `decode(data)` gives the header's facts, the rows and the tensors, `log_probs(decoded, images_NHWC)` the answers. It
-knows the families of the committed files: plain without a hidden layer, and squeezed. Rows are tuples, kind first.
+knows three families: plain without a hidden layer, squeezed, and shortresnet. Rows are tuples, kind first.
 """
 
 import functools
@@ -162,15 +162,29 @@ def conv(outputs, kernel=3, pool=False, activation="relu"):
     return ("conv", outputs, kernel, pool, activation)
 
 
-def rows_of(family, data):
-    width, depth = varint(data), varint(data)
+def rows_of_shortresnet(width, depth, top, side):
+    def silu(channels, pool=False):
+        return [conv(channels, pool=pool, activation="none"), ("silu",)]
+
+    rows, side = [("pixel_unshuffle",), *silu(width)], side // 2
+    for stage, channels in enumerate((2 * width, 4 * width, top)):
+        pool = side >= 8
+        side = side // 2 if pool else side
+        rows += silu(channels, pool) + [("sum", silu(channels) * 2)] * depth * (stage != 1)
+    return [*rows, ("mean_max_pool",), ("flatten",)]
+
+
+def rows_of(family, integers, side):
+    width, depth, *top = integers
     if family == 1:
         assert depth == 0  # here the units of a hidden layer
         rows = [conv(width * times, pool=n in (1, 3, 5, 6)) for n, times in enumerate((1, 1, 2, 2, 4, 4, 4))]
         return [*rows, ("flatten",)]
+    if family == 11:
+        return rows_of_shortresnet(width, depth, *top, side)
     assert family == 8
     rows = [conv(width, pool=True)]
-    for stage, channels in enumerate((width, 2 * width, varint(data))):
+    for stage, channels in enumerate((width, 2 * width, *top)):
         gate = [("global_pool",), conv(max(1, channels // 4), 1), conv(channels, 1, activation="hard_sigmoid")]
         body = [conv(channels), conv(channels, activation="none"), ("squeeze", gate)]
         rows += [conv(channels, pool=True)] * (stage > 0) + [("residual", body)] * depth
@@ -181,9 +195,10 @@ def decode(file: bytes):
     """The header's facts, the rows, and the tensors: a weight and a bias for each layer, in order."""
     assert (file[:5], zlib.crc32(file[:-4])) == (b"\x89FIT\x02", int.from_bytes(file[-4:], "little"))
     data = iter(file[5:-4])
-    rows = rows_of(varint(data), data)
+    family = varint(data)
+    integers = [varint(data) for _ in range(2 if family == 1 else 3)]
     size, classes, flags = varint(data), varint(data), next(data)
-    rows += [("linear", classes)]
+    rows = [*rows_of(family, integers, size), ("linear", classes)]
     facts = {"names": [take(data, varint(data)).decode() if flags & 4 else str(n) for n in range(classes)]}
     facts |= {"mean": list(take(data, 3)), "std": list(take(data, 3)), "tta_flip": bool(flags & 8), "temperature": 1.0}
     if flags & 16:
@@ -202,12 +217,14 @@ def shapes(rows, channels, side):
             channels, side = facts[0], side // 2 if facts[2] else side
         elif kind == "linear":
             found += [(facts[0], channels), (facts[0],)]
-        elif kind in ("residual", "squeeze"):
+        elif kind in ("residual", "squeeze", "sum"):
             found += shapes(facts[0], channels, side)
         elif kind == "flatten":
             channels *= side**2
-        else:
-            side = 1
+        elif kind == "pixel_unshuffle":
+            channels, side = 4 * channels, side // 2
+        elif kind != "silu":
+            channels, side = channels * (1 + (kind == "mean_max_pool")), 1
     return found
 
 
@@ -220,6 +237,21 @@ def convolve(x, weight, bias):
     return out.reshape(count, -1, height, width) + bias[:, None, None]
 
 
+def unshuffled(x):
+    squares = np.stack([x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)], 2)
+    return squares.reshape(len(x), -1, *squares.shape[3:])
+
+
+WITHOUT_WEIGHTS = {
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "pixel_unshuffle": unshuffled,
+    "mean_max_pool": lambda x: np.concatenate([x.mean((2, 3)), x.max((2, 3))], 1)[..., None, None],
+    "global_pool": lambda x: x.mean((2, 3), keepdims=True),
+    "flatten": lambda x: x.reshape(len(x), -1),
+}
+BLOCKS = {"residual": lambda x, y: np.maximum(x + y, 0), "sum": lambda x, y: x + y, "squeeze": lambda x, y: x * y}
+
+
 def run(rows, tensors, x):
     for kind, *facts in rows:
         if kind == "conv":
@@ -230,12 +262,10 @@ def run(rows, tensors, x):
             x = np.clip(x / 6 + 0.5, 0, 1) if facts[3] == "hard_sigmoid" else x
         elif kind == "linear":
             x = x @ next(tensors).T + next(tensors)
-        elif kind == "residual":
-            x = np.maximum(x + run(facts[0], tensors, x), 0)
-        elif kind == "squeeze":
-            x = x * run(facts[0], tensors, x)
+        elif kind in BLOCKS:
+            x = BLOCKS[kind](x, run(facts[0], tensors, x))
         else:
-            x = x.reshape(len(x), -1) if kind == "flatten" else x.mean((2, 3), keepdims=True)
+            x = WITHOUT_WEIGHTS[kind](x)
     return x
 
 

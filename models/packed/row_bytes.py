@@ -6,7 +6,7 @@ A row begins with a byte, its kind in the lowest two bits, what follows are vari
     0 conv       bit 2 norm, bit 3 pool, bits 4-5 activation, bit 6 kernel follows (else 3), bit 7 groups follow
                  (else 1); outputs, kernel, groups
     1 linear     bits 4-5 activation; outputs
-    2 operation  bits 2-4 its kind; of a shuffle the groups, of an average_pool the side
+    2 operation  bits 2-7 its kind; of a shuffle the groups, of an average_pool the side
     3 block      bits 2-3 its kind, bit 4 not rectified, bit 5 times follow (else 1); times, then its rows as above
 Numbers of kinds and activations are their places in `models.students.rows`. Every other bit is 0.
 """

@@ -12,7 +12,7 @@ from models.students.architecture import Architecture, parameter_count, paramete
 from models.students.families import FAMILIES, STUDENTS, TOP_RANGE, WIDTH_RANGE, Network
 from models.students.staged import GROUPS
 
-FAMILY = "squeezed"  # of students made for a budget: the best of `study networks`
+FAMILY = "shortresnet"  # of students made for a budget: the best of `study networks`
 # What stands beside the codes of a tensor, about: levels, form, spread and the stream's end; the predictor of kernels;
 # scales and biases, each so much and so much a channel.
 FRAME_BYTES, PREDICTOR_BYTES = 5, 21
@@ -24,6 +24,9 @@ AIM = 0.9985  # of the limit
 WIDTHS = (1, 2, 4, 8, *range(16, WIDTH_RANGE[1] + 1, 16))
 SECOND_BLOCK = 32  # from this width on, a second block comes before more width: it takes half the time
 TOP = 2  # widths that a top has at least, as the stage below it
+# The shortresnet family grows in small steps, and most of its weights lie in the top, where the maps are small.
+SHORT_WIDTHS = (1, 2, 4, *range(8, 33, 4), *range(40, WIDTH_RANGE[1] // 4 + 1, 8))
+SHORT_TOP = 5
 
 
 class NoneFitsError(ValueError):
@@ -99,11 +102,12 @@ def propose_network(
             return False
 
     least, *larger = [shape for shape in _shapes(family, depth) if shape[0] % step == 0]
-    smallest = size_of(least, TOP * least[0])
+    widths_of_top = SHORT_TOP if family == FAMILY else TOP
+    smallest = size_of(least, widths_of_top * least[0])
     if smallest > AIM * limit_bytes:
         raise NoneFitsError(f"the smallest student takes about {smallest} bytes")
-    shape = max((shape for shape in larger if fits(shape, TOP * shape[0])), default=least)
-    top = TOP * shape[0]
+    shape = max((shape for shape in larger if fits(shape, widths_of_top * shape[0])), default=least)
+    top = widths_of_top * shape[0]
     while has_top and top + step <= TOP_RANGE[1] and fits(shape, top + step):
         top += step
     return network_of(shape, top)
@@ -113,6 +117,8 @@ def _shapes(family: str, depth: int | None) -> list[tuple[int, int]]:
     """Width and depth of the students that are considered, from small to large."""
     if family == "plain":  # the reference's family, for comparison: every width
         return [(width, depth or 0) for width in range(1, WIDTH_RANGE[1] + 1)]
+    if family == FAMILY:
+        return [(width, depth or 1) for width in SHORT_WIDTHS]
     if depth is not None:
         return [(width, depth) for width in WIDTHS]
     one = [(width, 1) for width in WIDTHS if width <= SECOND_BLOCK]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from models.students.architecture import COLOURS, Architecture
 from models.students.rows import Block, Conv, Layer, Linear, Operation
 
+GLOBAL_POOLS = ("global_pool", "mean_max_pool")
 INDEPENDENT = 1.007  # 1x1 and linear layers: rounded weights are not quite normal
 FIRST = 1.01  # of three colours, a few hundred weights
 POOLED = 0.93  # before a 2x2 pooling
@@ -23,7 +24,7 @@ FLATTENED = 0.935  # linear, on the flattened places of feature maps
 def trained_rates(architecture: Architecture) -> dict[str, float]:
     """The fraction of every layer with weights, by its name."""
     rows = architecture.rows
-    pooled = any(isinstance(row, Operation) and row.kind == "global_pool" for row in rows)
+    pooled = any(isinstance(row, Operation) and row.kind in GLOBAL_POOLS for row in rows)
     last_pool = max((place for place, row in enumerate(rows) if isinstance(row, Conv) and row.pool), default=-1)
     rates: dict[str, float] = {}
     flattened = False

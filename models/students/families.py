@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from models.students import layers, staged
+from models.students import layers, short_resnet, staged
 from models.students.architecture import Architecture
 from models.students.limits import check_class_count, check_image_size, check_range
 from models.students.rows import Layer
@@ -59,10 +59,14 @@ FAMILIES: dict[str, Family] = {
     "squeezed": Family(8, _STAGED, functools.partial(staged.staged, staged.squeezed)),
     "dense": Family(9, (IntegerRange("growth", *WIDTH_RANGE), _DEPTH), staged.dense),
     "tied": Family(10, _STAGED, functools.partial(staged.staged, staged.tied)),
+    "shortresnet": Family(11, _STAGED, short_resnet.short_resnet),
 }
 
 # made for a limit
-SCALABLE_FAMILIES = ("plain", "residual", "straight", "inverted", "shuffled", "squeezed", "dense", "tied")
+SCALABLE_FAMILIES = (
+    *("shortresnet", "plain", "residual", "straight", "inverted"),
+    *("shuffled", "squeezed", "dense", "tied"),
+)
 
 
 @dataclass(frozen=True)

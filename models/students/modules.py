@@ -1,12 +1,13 @@
 """One row of a layer table as named torch modules."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.students.rows import Activation, Block, Conv, Layer, Linear, Operation
+from models.students.rows import Activation, Block, Conv, Layer, Linear, Operation, OperationKind
 
 DROPOUT = 0.5  # the reference's, in both places of the head
 
@@ -24,7 +25,7 @@ def layer_modules(layer: Layer, *, folded: bool) -> list[tuple[str, nn.Module]]:
             linear = nn.Linear(layer.inputs, layer.outputs)
             return [(layer.name, linear), *_activation_modules(layer.name, layer.activation)]
         case Operation():
-            return [(layer.name, _operation_module(layer))]
+            return [(layer.name, _OPERATIONS[layer.kind](layer))]
         case Block():
             return [(layer.name, _block_module(layer, folded=folded))]
 
@@ -61,6 +62,14 @@ class Squeeze(nn.Sequential):
         return input * super().forward(input)
 
 
+class MeanMaxPool(nn.Module):
+    """The mean over places of every channel, then the maximum over places of every channel."""
+
+    def forward(self, maps_NChw: Tensor) -> Tensor:
+        """Maps [N, 2 C, 1, 1]."""
+        return torch.cat([maps_NChw.mean((2, 3), keepdim=True), maps_NChw.amax((2, 3), keepdim=True)], 1)
+
+
 def _conv_modules(layer: Conv, *, folded: bool) -> list[tuple[str, nn.Module]]:
     conv = nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, padding=layer.kernel // 2, groups=layer.groups)
     modules: list[tuple[str, nn.Module]] = [(layer.name, conv)]
@@ -83,20 +92,17 @@ def _activation_modules(name: str, activation: Activation) -> list[tuple[str, nn
             return []
 
 
-def _operation_module(operation: Operation) -> nn.Module:
-    match operation.kind:
-        case "global_pool":
-            return nn.AdaptiveAvgPool2d(1)
-        case "flatten":
-            return nn.Flatten()
-        case "dropout2d":
-            return nn.Dropout2d(DROPOUT)
-        case "dropout":
-            return nn.Dropout(DROPOUT)
-        case "shuffle":
-            return nn.ChannelShuffle(operation.groups)
-        case "average_pool":
-            return nn.AdaptiveAvgPool2d(operation.side)
+_OPERATIONS: dict[OperationKind, Callable[[Operation], nn.Module]] = {
+    "global_pool": lambda _: nn.AdaptiveAvgPool2d(1),
+    "flatten": lambda _: nn.Flatten(),
+    "dropout2d": lambda _: nn.Dropout2d(DROPOUT),
+    "dropout": lambda _: nn.Dropout(DROPOUT),
+    "shuffle": lambda operation: nn.ChannelShuffle(operation.groups),
+    "average_pool": lambda operation: nn.AdaptiveAvgPool2d(operation.side),
+    "pixel_unshuffle": lambda _: nn.PixelUnshuffle(2),
+    "mean_max_pool": lambda _: MeanMaxPool(),
+    "silu": lambda _: nn.SiLU(inplace=True),
+}
 
 
 def _block_module(block: Block, *, folded: bool) -> nn.Sequential:

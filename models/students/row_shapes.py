@@ -1,7 +1,7 @@
 """What a row gives for what comes in, and the rows that fit nowhere: channels, sides and limits (no torch)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from models.students import limits
@@ -15,6 +15,7 @@ from models.students.rows import (
     Layer,
     Linear,
     Operation,
+    OperationKind,
     with_weights,
 )
 
@@ -98,13 +99,40 @@ def _of_operation(row: Operation, entering: Output) -> Output:
     check_range("side", row.side, *((2, entering.side - 1) if row.kind == "average_pool" else (1, 1)))
     if entering.channels % row.groups:
         raise ValueError(f"{row.groups} groups, expected a divisor of {entering.channels} channels")
-    match row.kind:
-        case "flatten":
-            return Output(entering.channels * entering.side**2, 0)
-        case "global_pool" | "average_pool":
-            return Output(entering.channels, row.side)
-        case "shuffle" | "dropout" | "dropout2d":
-            return entering
+    return _OPERATIONS.get(row.kind, _unchanged)(row, entering)
+
+
+def _unchanged(_: Operation, entering: Output) -> Output:
+    """Of shuffle, dropout, dropout2d, silu."""
+    return entering
+
+
+def _pooled(row: Operation, entering: Output) -> Output:
+    return Output(entering.channels, row.side)
+
+
+def _pooled_twice(_: Operation, entering: Output) -> Output:
+    return Output(2 * entering.channels, 1)
+
+
+def _flattened(_: Operation, entering: Output) -> Output:
+    return Output(entering.channels * entering.side**2, 0)
+
+
+def _unshuffled(_: Operation, entering: Output) -> Output:
+    if entering.side % 2 or entering.side < 2:
+        raise ValueError(f"maps of {entering.side} pixels per side, expected an even number")
+    check_range("channels", 4 * entering.channels, 1, limits.MAX_CHANNELS)
+    return Output(4 * entering.channels, entering.side // 2)
+
+
+_OPERATIONS: dict[OperationKind, Callable[[Operation, Output], Output]] = {
+    "flatten": _flattened,
+    "global_pool": _pooled,
+    "average_pool": _pooled,
+    "mean_max_pool": _pooled_twice,
+    "pixel_unshuffle": _unshuffled,
+}
 
 
 def _of_block(row: Block, entering: Output, nesting: int, times: int) -> Output:

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 Activation = Literal["none", "relu", "relu6", "hard_sigmoid"]
-OperationKind = Literal["global_pool", "flatten", "dropout2d", "dropout", "shuffle", "average_pool"]
+OperationKind = Literal[
+    "global_pool",
+    "flatten",
+    "dropout2d",
+    "dropout",
+    "shuffle",
+    "average_pool",
+    "pixel_unshuffle",
+    "mean_max_pool",
+    "silu",
+]
 BlockKind = Literal["residual", "dense", "squeeze"]
 # The places of these names are their numbers in a packed file: names are added at the end, none is moved.
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)

@@ -66,6 +66,7 @@ def _candidates(rows: tuple[Layer, ...]) -> Iterator[tuple[str, tuple[int, ...]]
         yield family, (width, len(blocks) // 3, top)
     yield "dense", (width // 2, len(blocks) // 3)
     yield "tied", (width, blocks[0].times, top)
+    yield "shortresnet", (width, len(blocks) // 2, top // 2)
 
 
 def _grouped(convs: list[Conv], hidden: int) -> Iterator[tuple[str, tuple[int, ...]]]:

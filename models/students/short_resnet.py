@@ -1,37 +1,44 @@
-"""A student whose weights sit where the maps are small: few multiply-adds a byte (no torch)."""
+"""A student that is cheap per byte: most of its weights sit where the maps are small (no torch).
+
+After Page 2018, "How to train your ResNet", as the teacher `models.teachers.short_resnet`: squares of 2x2 pixels become
+channels, three convolutions halve the maps, and residual blocks follow the first and the last of them. A weight takes
+78 multiply-adds at 64x64 pixels, in a `squeezed` student of the same bytes 200. Integers: width, depth (blocks in each
+of the two places), top. The convolutions have width, 2 width, 4 width and `top` channels, and SiLU after the pooling
+(Elfwing et al. 2017, arXiv 1702.03118).
+"""
 
 from collections.abc import Iterator
 
 from models.students.rows import Block, Conv, Layer, Linear, Operation
 
+COLOURS_OF_SQUARE = 12  # three of each of four pixels
+SMALLEST_SIDE = 4  # pixels per side that a halving leaves
+
 
 def short_resnet(integers: tuple[int, ...], classes: int, image_size: int) -> Iterator[Layer]:
-    first, second, third, top, silu, squeeze, head = integers
-    act = "none" if silu else "relu"
-
-    def conv(name: str, inputs: int, outputs: int, pool: bool = False) -> Iterator[Layer]:
-        yield Conv(name, inputs, outputs, pool=pool, activation=act)
-        if silu:
-            yield Operation(name + "_silu", "silu")
-
-    def body(channels: int) -> Iterator[Layer]:
-        yield from conv("conv1", channels, channels)
-        yield from conv("conv2", channels, channels)
-        if squeeze:
-            reduced = max(1, channels // 8)
-            yield Block("squeeze", "squeeze", (
-                Operation("pool", "global_pool"),
-                Conv("reduce", channels, reduced, kernel=1, norm=False),
-                Conv("expand", reduced, channels, kernel=1, norm=False, activation="hard_sigmoid"),
-            ))
-
-    yield Operation("unshuffle", "unshuffle")
-    yield from conv("stem", 12, first)
-    yield from conv("widen1", first, second, True)
-    yield Block("block1", "residual", tuple(body(second)), rectified=False)
-    yield from conv("widen2", second, third, True)
-    yield from conv("widen3", third, top, True)
-    yield Block("block2", "residual", tuple(body(top)), rectified=False)
-    yield Operation("pool", ("global_pool", "max_pool", "mean_max_pool")[head])
+    """Rows of the network; maps are halved while they keep 4 pixels per side."""
+    width, depth, top = integers
+    widths = (width, 2 * width, 4 * width, top)
+    side = image_size // 2
+    yield Operation("squares", "pixel_unshuffle")
+    yield from _conv("stem", COLOURS_OF_SQUARE, width)
+    for stage in (1, 2, 3):
+        halved = side // 2 >= SMALLEST_SIDE
+        side = side // 2 if halved else side
+        yield from _conv(f"widen{stage}", widths[stage - 1], widths[stage], pool=halved)
+        if stage != 2:
+            yield from _blocks(f"stage{stage}", widths[stage], depth)
+    yield Operation("pool", "mean_max_pool")
     yield Operation("flatten", "flatten")
-    yield Linear("classifier", top * (2 if head == 2 else 1), classes)
+    yield Linear("classifier", 2 * top, classes)
+
+
+def _blocks(name: str, channels: int, depth: int) -> Iterator[Layer]:
+    body = (*_conv("conv1", channels, channels), *_conv("conv2", channels, channels))
+    for number in range(1, depth + 1):
+        yield Block(f"{name}_{number}", "residual", body, rectified=False)
+
+
+def _conv(name: str, inputs: int, outputs: int, *, pool: bool = False) -> Iterator[Layer]:
+    yield Conv(name, inputs, outputs, pool=pool, activation="none")
+    yield Operation(f"{name}_silu", "silu")

@@ -145,8 +145,8 @@ class EpochBatches:
         images_NHWC, soft_NC = self._view(epoch)
         order_N = self._order(epoch, generator)
         count = min(self.settings.batch_size, self.set.images)
-        size = size_at(epoch, epochs=self.settings.epochs, sizes=self.set.sizes)
         final_phase = self._final_phase(epoch)
+        size = None if final_phase else size_at(epoch, epochs=self.settings.epochs, sizes=self.set.sizes)
         shift = 0 if final_phase else self.settings.augment.shift
         for step in range(self.steps):
             index_B = order_N[step * count : (step + 1) * count]

@@ -146,9 +146,10 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _images_only_get_smaller(self) -> "Settings":
-        largest = max((size for row in self.teach.members for size in row.sizes), default=0)
-        if largest > self.data.image_size:
-            raise ValueError(f"teach.sizes: found {largest}, images have data.image_size = {self.data.image_size}")
+        of_members = [size for row in self.teach.members for size in row.sizes]
+        for name, sizes in (("teach.sizes", of_members), ("distill.sizes", self.distill.sizes)):
+            if (largest := max(sizes, default=0)) > self.data.image_size:
+                raise ValueError(f"{name}: found {largest}, images have data.image_size = {self.data.image_size}")
         return self
 
     @model_validator(mode="after")

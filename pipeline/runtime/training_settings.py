@@ -52,13 +52,13 @@ class TrainingSettings(Section):
     )
 
 
-class MemberTrainingSettings(TrainingSettings):
-    """Settings of the training of a member."""
+class ProgressiveTrainingSettings(TrainingSettings):
+    """Settings of a training that may go through several image sizes."""
 
     sizes: tuple[Pixels, ...] = setting(
         (),
-        "progressive resizing: the epochs go through these image sizes in equal parts, and the member predicts at the "
-        "last one; empty: as the images are stored",
+        "progressive resizing: the epochs go through these image sizes in equal parts; a member predicts at the last "
+        "one, a student at data.image_size; empty: as the images are stored",
         "pixels",
         max_length=64,
     )
@@ -70,7 +70,7 @@ class MemberTrainingSettings(TrainingSettings):
         return self
 
 
-class MemberSettings(MemberTrainingSettings):
+class MemberSettings(ProgressiveTrainingSettings):
     """One row of the ensemble. What it does not state comes from [teach]."""
 
     network: str = Field(description='"reference-cnn", "short-resnet" or the name of a timm network')
@@ -100,7 +100,7 @@ class MemberSettings(MemberTrainingSettings):
         return self
 
 
-class TeachSettings(MemberTrainingSettings):
+class TeachSettings(ProgressiveTrainingSettings):
     """The ensemble: its members, and what all of them share."""
 
     learning_rate: Positive = setting(2e-3, "learning rate at its peak")
@@ -121,7 +121,7 @@ class TeachSettings(MemberTrainingSettings):
         rows = values.get("members", ())
         if not isinstance(rows, (list, tuple)) or not all(isinstance(row, dict) for row in rows):
             raise ValueError("members is a list of tables, one per network")
-        own = {name: cls.model_fields[name].default for name in MemberTrainingSettings.model_fields}
+        own = {name: cls.model_fields[name].default for name in ProgressiveTrainingSettings.model_fields}
         shared = own | {name: value for name, value in values.items() if name in own}
         return values | {"members": tuple(inherited(shared, row) for row in rows)}
 
@@ -154,13 +154,13 @@ class FinalPhaseSettings(Section):
     )
 
 
-class DistillSettings(TrainingSettings):
+class DistillSettings(ProgressiveTrainingSettings):
     """The student and how it learns from the soft labels."""
 
     network: str = setting(
-        "reference-student",
-        'a name of ./run.sh models; a family with its integers ("residual-20-2-80"); "auto", as large as the budget '
-        'permits, or "auto-dense-5" for a family and depth',
+        "auto",
+        '"auto", as large as the budget permits, or "auto-dense-5" for a family and depth; a name of ./run.sh models; a '
+        'family with its integers ("residual-20-2-80")',
     )
     init_from: str = setting("", "warm start: a packed file of that network to train on from; empty: random weights")
     seed: Seed = setting(0, "seed of the initial weights, the order of the images and the augmentation")

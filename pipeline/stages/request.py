@@ -50,7 +50,8 @@ def resolve(arguments: RunArguments, root: Path, default_preset: Callable[[], st
     settings = load_settings(preset, list(arguments.changes))
     data = data or embedded_contest(run)
     if arguments.inductive and settings.distill.final_phase.images == "testing":
-        raise RequestError('distill.final_phase.images: found "testing", which --inductive bans; expected "auto" or "none"')
+        expected = 'found "testing", which --inductive bans; expected "auto" or "none"'
+        raise RequestError(f"distill.final_phase.images: {expected}")
     if recorded := _recorded(run):
         _refuse_another_kind(run, recorded.study, arguments.study)
         _refuse_another_contest(run, Path(recorded.data), data)

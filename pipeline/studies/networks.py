@@ -6,6 +6,7 @@ from pipeline.studies.engine.rows import student_rows
 from pipeline.studies.engine.study import Cell, Options, Study
 
 FAMILIES = (
+    "shortresnet-1",
     "squeezed-1",
     "plain-0",  # the reference's, wider
     "residual-1",

@@ -23,7 +23,8 @@ FEWEST_SEEDS = 3
 
 def cells(options: Options) -> list[Cell]:
     """Every recipe with every seed, from random weights; the first two first: half of it answers the first question."""
-    common = {"distill.init_from": "", "distill.final_phase.images": "none", "pack.precision": "fp16"}
+    common = {"distill.network": "reference-student", "distill.init_from": "", "pack.precision": "fp16"}
+    common |= {"distill.final_phase.images": "none"}
     seeds, names = range(max(options.seeds, FEWEST_SEEDS)), tuple(RECIPES)
     order = (*itertools.product(seeds, names[:2]), *itertools.product(seeds, names[2:]))
     changes = {name: common | {"quantise.epochs": 0} | RECIPES[name] for name in names}

@@ -11,16 +11,18 @@ from typing import Any
 import torch
 
 from models.students import architecture_json
+from models.students.architecture import Architecture
 from models.students.build import build_student, count_parameters
 from models.students.short_form import name_of
 from pipeline.contest.facts import load_contest
 from pipeline.runtime.artifacts import GivenFile
 from pipeline.runtime.console import say
 from pipeline.runtime.device import pick_device
+from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
 from pipeline.runtime.section import Section
 from pipeline.runtime.steps import Notes, Opened, Step
-from pipeline.runtime.training_settings import TrainingSettings
+from pipeline.runtime.training_settings import ProgressiveTrainingSettings
 from pipeline.runtime.waves import Wave
 from pipeline.stages.student.network import choose_architecture
 from pipeline.stages.student.training import (
@@ -40,26 +42,37 @@ INIT_FROM = "init_from"  # the packed file of a warm start, among the inputs
 class DistillStepSettings(Section):
     """What decides the student, beside what it learns from and starts with."""
 
-    training: TrainingSettings
+    training: ProgressiveTrainingSettings
     learning: LearningSettings
     architecture: dict[str, Any]  # JSON
 
 
 def distill(job: Job) -> Iterator[Wave]:
     """Train the student on the views and their soft labels."""
-    own, artifacts = job.settings.distill, job.artifacts
+    own, artifacts, shared = job.settings.distill, job.artifacts, ProgressiveTrainingSettings.model_fields
     artifacts.contest.digest()  # refuses where the contest has not been read
     classes = load_contest(artifacts.contest.path).classes
     architecture = choose_architecture(job.settings, classes, job.request.budget_bytes)
+    _check_sizes(own.sizes, architecture)
     check_warm_start(job, architecture, classes)
     settings = DistillStepSettings(
-        training=TrainingSettings(**{name: getattr(own, name) for name in TrainingSettings.model_fields}),
+        training=ProgressiveTrainingSettings(**{name: getattr(own, name) for name in shared}),
         learning=learning_settings(job, only_final_phase=False),
         architecture=architecture_json.to_json(architecture),
     )
     inputs = student_inputs(job) | ({INIT_FROM: GivenFile(Path(own.init_from))} if own.init_from else {})
     outputs = {OUTPUT: artifacts.student, METRICS: artifacts.student_metrics}
     yield Wave([Step(job.run, artifacts.student.step, 3, inputs, settings, outputs, _distill)])
+
+
+def _check_sizes(sizes: tuple[int, ...], architecture: Architecture) -> None:
+    """Refuse progressive resizing of a network whose head depends on the image size."""
+    for size in sizes:
+        try:
+            Architecture(architecture.rows, size)
+        except ValueError as error:
+            fault = f"{name_of(architecture)} cannot take images of {size} pixels ({error})"
+            raise RequestError(f"distill.sizes: {fault}; set it to []") from None
 
 
 def _distill(opened: Opened[DistillStepSettings]) -> Notes:

@@ -9,7 +9,7 @@ from torch import nn
 
 from models.students.architecture import Architecture
 from pipeline.contest.facts import ContestFacts, load_contest
-from pipeline.data.batches import FinalPhase, Normalisation, TrainingSet
+from pipeline.data.batches import FinalPhase, Normalisation, TrainingSet, size_at
 from pipeline.data.soft_labels import SoftLabels, load_soft_labels
 from pipeline.runtime.artifacts import views_of
 from pipeline.runtime.console import say
@@ -19,12 +19,13 @@ from pipeline.runtime.request import Job
 from pipeline.runtime.section import Section
 from pipeline.runtime.settings import DeviceSettings
 from pipeline.runtime.steps import Input, Opened
-from pipeline.runtime.training_settings import FinalPhaseSettings, TrainingSettings
+from pipeline.runtime.training_settings import FinalPhaseSettings, ProgressiveTrainingSettings, TrainingSettings
 from pipeline.stages.evaluation import evaluate_split
 from pipeline.stages.student.network import save_student
 from pipeline.training.inference import predict_log_probs
 from pipeline.training.loop import EpochResult, TrainingPlan, TrainingResult, checkpoint_beside, train
 from pipeline.training.losses import student_loss
+from pipeline.training.members import AtSize
 from pipeline.training.schedule import validates_after
 
 OUTPUT, METRICS = "student", "metrics"  # of both steps, by name
@@ -80,11 +81,13 @@ def train_student(
     learning: LearningSettings = opened.settings.learning
     facts, soft_labels = load_contest(opened.inputs["contest"]), load_soft_labels(opened.inputs["soft labels"])
     loss_of = functools.partial(student_loss, alpha=learning.alpha, temperature=learning.temperature)
+    sizes = settings.sizes if isinstance(settings, ProgressiveTrainingSettings) else ()
     label = {"distill": "student", "quantise": "low-bit student"}[stage]
 
     def on_epoch(result: EpochResult) -> None:
         validates = validates_after(result.epoch, settings.epochs)
-        found = _validate(opened, result.network, facts, soft_labels, device) if validates else {}
+        predicting = AtSize(result.network, size_at(result.epoch - 1, epochs=settings.epochs, sizes=sizes))
+        found = _validate(opened, predicting, facts, soft_labels, device) if validates else {}
         metrics = EpochMetrics.model_validate({"stage": stage, **result.figures(), **found})
         append_epoch(opened.outputs[METRICS], metrics)
         shares = {name: value for name, value in found.items() if not name.endswith("kl")}
@@ -94,7 +97,7 @@ def train_student(
 
     checkpoint = checkpoint_beside(opened.outputs[OUTPUT])
     plan = TrainingPlan(label, settings, learning.seed, checkpoint, f"{opened.identity}, {device.dtype}")
-    return train(network, _training_set(opened, facts, soft_labels), loss_of, plan, device, on_epoch)
+    return train(network, _training_set(opened, facts, soft_labels, sizes), loss_of, plan, device, on_epoch)
 
 
 def save_trained(opened: Opened[Any], network: nn.Module, architecture: Architecture, epochs: int) -> None:
@@ -104,7 +107,9 @@ def save_trained(opened: Opened[Any], network: nn.Module, architecture: Architec
     checkpoint_beside(opened.outputs[OUTPUT]).unlink(missing_ok=True)
 
 
-def _training_set(opened: Opened[Any], facts: ContestFacts, soft_labels: SoftLabels) -> TrainingSet:
+def _training_set(
+    opened: Opened[Any], facts: ContestFacts, soft_labels: SoftLabels, sizes: tuple[int, ...]
+) -> TrainingSet:
     learning: LearningSettings = opened.settings.learning
     splits, count = learning.splits, learning.views
     hard_labels_N = torch.tensor([label for split in splits for label in facts.labels[split]])
@@ -116,6 +121,7 @@ def _training_set(opened: Opened[Any], facts: ContestFacts, soft_labels: SoftLab
         len(facts.classes),
         Normalisation(facts.mean, facts.std),
         learning.temperature,
+        sizes,
         final_phase=_final_phase(learning, facts),
     )
 

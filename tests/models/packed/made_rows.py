@@ -23,13 +23,15 @@ def irregular(classes: int = 3, image_size: int = 16) -> Architecture:
         "squeeze",
         "squeeze",
         (
-            Operation("pool", "global_pool"),
-            Conv("reduce", 6, 1, kernel=1, norm=False),
+            Operation("pool", "mean_max_pool"),
+            Conv("reduce", 12, 1, kernel=1, norm=False),
             Conv("expand", 1, 6, kernel=1, norm=False, activation="hard_sigmoid"),
         ),
     )
     rows: tuple[Layer, ...] = (
-        Conv("stem", 3, 6, pool=True),
+        Operation("squares", "pixel_unshuffle"),
+        Conv("stem", 12, 6),
+        Operation("smooth", "silu"),
         Block("stage1", "residual", (Conv("conv1", 6, 5), Conv("conv2", 5, 6, activation="none"), squeeze)),
         Conv("widen2", 6, 11, pool=True, activation="relu6"),
         Block("stage2", "residual", (Conv("conv1", 11, 7), Conv("conv2", 7, 11)), rectified=False, times=2),

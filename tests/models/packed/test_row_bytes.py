@@ -19,11 +19,13 @@ from tests.models.packed.test_container import PREFIX, sealed
 SMALLEST_BYTES = bytes([3, 4 + 8 + 16, 5, 2, 2 + (1 << 2)])
 IRREGULAR_BYTES = bytes(
     [
-        *(14,),  # rows; the head is not one of them
+        *(16,),  # rows; the head is not one of them
+        *(2 + (6 << 2),),  # pixel_unshuffle
         *(
-            4 + 8 + 16,
+            4 + 16,
             6,
         ),
+        *(2 + (8 << 2),),  # silu
         *(
             3,
             3,
@@ -35,14 +37,14 @@ IRREGULAR_BYTES = bytes(
         *(
             3 + (2 << 2),
             3,
-            2,
+            2 + (7 << 2),
             16 + 64,
             1,
             1,
             48 + 64,
             6,
             1,
-        ),  # squeeze of three: global_pool, 1x1, 1x1 with hard_sigmoid
+        ),  # squeeze of three: mean_max_pool, 1x1, 1x1 with hard_sigmoid
         *(
             4 + 8 + 32,
             11,
@@ -109,7 +111,7 @@ def with_numbers(architecture: Architecture) -> Architecture:
 def test_rows_by_hand():
     assert write_rows(SMALLEST) == SMALLEST_BYTES
     assert write_rows(irregular()) == IRREGULAR_BYTES
-    assert len(IRREGULAR_BYTES) == 50  # for 13 layers with weights and 6 without, in blocks and not
+    assert len(IRREGULAR_BYTES) == 52  # for 13 layers with weights and 8 without, in blocks and not
 
 
 def test_what_is_written_is_read():
@@ -120,9 +122,9 @@ def test_what_is_written_is_read():
 def test_names_are_kind_and_place():
     names = [name for name, _ in parameter_shapes(read(IRREGULAR_BYTES, classes=3)) if name.endswith("weight")]
     assert [name.removesuffix(".weight") for name in names] == [
-        *("conv1", "residual2.conv1", "residual2.conv2", "residual2.squeeze3.conv2", "residual2.squeeze3.conv3"),
-        *("conv3", "residual4.conv1", "residual4.conv2", "conv5", "conv6", "dense7.conv1", "conv9"),
-        *("linear13", "linear15"),
+        *("conv2", "residual4.conv1", "residual4.conv2", "residual4.squeeze3.conv2", "residual4.squeeze3.conv3"),
+        *("conv5", "residual6.conv1", "residual6.conv2", "conv7", "conv8", "dense9.conv1", "conv11"),
+        *("linear15", "linear17"),
     ]
 
 
@@ -199,7 +201,12 @@ CONV, HEAD = bytes([28, 5]), bytes([2, 6])  # as in SMALLEST
         (bytes([4]) + CONV + HEAD + bytes([6]), "flatten4: follows a flatten"),
         (bytes([4]) + CONV + HEAD + bytes([1 + 4, 9]), "row 0x05: unknown bits, expected none beyond 0x31"),
         (bytes([4]) + CONV + HEAD + bytes([1 + 128, 9]), "row 0x81: unknown bits"),
-        (bytes([4]) + CONV + bytes([2 + (6 << 2)]) + HEAD, "row 0x1a: an operation of kind 6"),
+        (bytes([4]) + CONV + bytes([2 + (9 << 2)]) + HEAD, "row 0x26: an operation of kind 9"),
+        (
+            bytes([5]) + bytes([28 + 64, 5, 1]) * 3 + bytes([2 + (6 << 2)] * 2) + HEAD,
+            "pixel_unshuffle5: maps of 1 pixels per side, expected an even number",
+        ),
+        (bytes([6]) + CONV * 4 + bytes([2 + (6 << 2)]) + HEAD, "pixel_unshuffle5: maps of 1 pixels per side"),
         (bytes([4]) + CONV + bytes([2 + 128]) + HEAD, "row 0x82: an operation of kind 32"),
         (bytes([4]) + CONV + bytes([2 + (3 << 2)]) + HEAD, "dropout2: dropout of maps, expected dropout2d"),
         (bytes([4]) + CONV + bytes([2 + (4 << 2), 2]) + HEAD, "shuffle2: 2 groups, expected a divisor of 5 channels"),

@@ -76,7 +76,7 @@ def test_an_irregular_network_is_packed_and_predicts_as_before(precision):
     student = trained(build_student(architecture))
     data = pack_student(student, header(architecture), precision)
     assert sum(row.size_bytes for row in ledger(data)) == len(data)
-    assert [row.name for row in ledger(data)][:4] == ["header", "conv1.weight", "conv1.bias", "residual2.conv1.weight"]
+    assert [row.name for row in ledger(data)][:4] == ["header", "conv2.weight", "conv2.bias", "residual4.conv1.weight"]
     packed = unpack_student(data)
     assert packed.header == header(Architecture(numbered(architecture.rows), 48))
     expected = logits(student, 48)
@@ -105,7 +105,7 @@ def test_an_irregular_network_is_made_low_bit():
 def test_a_student_of_other_widths_is_refused_by_name():
     architecture = irregular()
     student = build_student(replace(architecture, rows=numbered(architecture.rows)))
-    with pytest.raises(ValueError, match=r"not the header's network: conv1.weight .*, expected stem.weight \(6, 3, 3"):
+    with pytest.raises(ValueError, match=r"the header's network: conv2.weight .*, expected stem.weight \(6, 12, 3"):
         pack_student(student, header(architecture), "fp16")
 
 

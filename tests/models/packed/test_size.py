@@ -98,20 +98,27 @@ def test_the_largest_network_that_fits_is_proposed(limit_bytes, kind):
     wider = Network(network.family, (width, depth, top + (4 if network.family == "shuffled" else 1)))
     assert low_bit_size(network) <= AIM * limit_bytes < low_bit_size(wider)
     assert low_bit_size(network) > 0.9 * limit_bytes  # rate control does the rest
-    assert width % 16 == 0 or width in (4, 8)
-    assert top >= 2 * width
-    assert low_bit_size(Network(network.family, (max(8, 2 * width), depth, 4 * width))) > AIM * limit_bytes
-    if not kind:
-        assert network.family == FAMILY
-        assert depth == (1 if width < 32 or low_bit_size(Network(FAMILY, (32, 2, 64))) > AIM * limit_bytes else 2)
+    if kind:
+        assert width % 16 == 0 or width in (4, 8)
+        assert top >= 2 * width
+        assert low_bit_size(Network(network.family, (max(8, 2 * width), depth, 4 * width))) > AIM * limit_bytes
+    else:
+        assert (network.family, depth, width % 4) == (FAMILY, 1, 0)
+        assert top >= 5 * width
+        assert low_bit_size(Network(FAMILY, (width + 4, 1, 5 * (width + 4)))) > AIM * limit_bytes
 
 
 @pytest.mark.parametrize(
-    ("limit_bytes", "width", "depth"),
-    [(3_000, 4, 1), (25_000, 16, 1), (50_000, 16, 1), (100_000, 32, 1), (150_000, 32, 1), (300_000, 32, 2)],
+    ("limit_bytes", "width", "top"),
+    [(3_000, 2, 15), (25_000, 8, 46), (50_000, 12, 65), (100_000, 16, 94), (150_000, 20, 115), (300_000, 28, 165)],
 )
-def test_widths_and_depths_of_limits(limit_bytes, width, depth):
-    assert propose(limit_bytes).integers[:2] == (width, depth)
+def test_widths_and_tops_of_limits(limit_bytes, width, top):
+    assert propose(limit_bytes).integers == (width, 1, top)
+
+
+@pytest.mark.parametrize(("limit_bytes", "width", "depth"), [(25_000, 16, 1), (100_000, 32, 1), (300_000, 32, 2)])
+def test_staged_networks_get_a_second_block_before_more_width(limit_bytes, width, depth):
+    assert propose(limit_bytes, family="squeezed").integers[:2] == (width, depth)
 
 
 def test_the_references_network_grows_channel_by_channel():
@@ -128,7 +135,7 @@ def test_dense_networks_grow_by_blocks_of_channels():
 
 
 def test_a_limit_that_nothing_meets_is_refused_with_the_least_size():
-    least = low_bit_size(Network(FAMILY, (1, 1, 2)))
+    least = low_bit_size(Network(FAMILY, (1, 1, 5)))
     with pytest.raises(ValueError, match=f"the smallest student takes about {least} bytes"):
         propose(least - 1)
 

@@ -48,8 +48,8 @@ def test_inner_layers_have_the_blocks_name_before_theirs():
 
 def test_numbered_rows_differ_in_names_alone():
     rows = numbered(irregular().rows)
-    assert [row.name for row in rows[:4]] == ["conv1", "residual2", "conv3", "residual4"]
-    assert [layer.name for layer in rows[1].layers] == ["conv1", "conv2", "squeeze3"]
+    assert [row.name for row in rows[:4]] == ["pixel_unshuffle1", "conv2", "silu3", "residual4"]
+    assert [layer.name for layer in rows[3].layers] == ["conv1", "conv2", "squeeze3"]
     assert [replace(row, name="") for row in rows[4:6]] == [replace(row, name="") for row in irregular().rows[4:6]]
     assert numbered(rows) == rows
 

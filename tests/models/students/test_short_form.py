@@ -23,6 +23,7 @@ EDGES = [
     ),
     *(Network(family, (4, 1, 4)) for family in ("residual", "straight", "inverted", "shuffled", "squeezed", "tied")),
     *(Network("tied", (3, depth, 5)) for depth in (1, 2, 64)),
+    *(Network("shortresnet", (3, depth, 5)) for depth in (1, 2, 64)),
     *(
         Network("straight", (1, 64, 1)),
         Network("squeezed", (1, 1, 1)),

@@ -38,7 +38,7 @@ def test_every_setting_has_a_meaning(row: dict[str, str]):
         ("teach.members.I.augment.flip", "as in [teach]", "", "true, false"),
         ("export.tta_flip", "true", "", 'true, false or "clean"'),
         ("export.weights", "[]", "", 'each at least 0.0 or "fitted"'),
-        ("distill.network", '"reference-student"', "", ""),
+        ("distill.network", '"auto"', "", ""),
         ("distill.epochs", "30", "epochs", "at least 1, at most 100,000"),
         ("distill.learning_rate", "0.002", "", "above 0.0"),
         ("distill.ema_decay", "0.998", "", "at least 0.0, below 1.0"),

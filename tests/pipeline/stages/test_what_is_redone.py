@@ -75,6 +75,7 @@ FIRST_REDONE: dict[str, tuple[str, str]] = {
     "distill.label_smoothing": ("0.2", "distill"),
     "distill.ema_decay": ("0.5", "distill"),
     "distill.checkpoint_seconds": ("9.0", "deliver"),
+    "distill.sizes": ("[16]", "distill"),
     "distill.network": ('"plain-8-0"', "distill"),
     "distill.init_from": ("PACKED", "distill"),
     "distill.seed": ("9", "distill"),

@@ -43,7 +43,7 @@ def test_auto_names_the_network_sized_for_the_budget(kind, budget_bytes):
         ("plain-0000000016-0", r"distill\.network: unknown network"),
         ("shuffled-5-1-20", r"distill\.network: shuffled: 5 channels, expected a multiple of 4"),
         ("residual-512-64-2048", r"distill\.network: .* has \d+ parameters, expected at most"),
-        ("auto-grouped-3", r"distill\.network: auto-grouped-3: expected a family of plain, residual, straight"),
+        ("auto-grouped-3", r"distill\.network: auto-grouped-3: expected a family of shortresnet, plain, residual"),
         ("auto-residual-99", r"residual: depth 99, expected 1 to 64"),
         ("auto-residual", r"distill\.network: unknown network 'auto-residual'"),
     ],
