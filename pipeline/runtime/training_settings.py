@@ -159,8 +159,8 @@ class DistillSettings(ProgressiveTrainingSettings):
 
     network: str = setting(
         "auto",
-        '"auto", as large as the budget permits; "auto-dense-5" for a family and depth; a name of ./run.sh models; or a '
-        'family with its integers ("residual-20-2-80")',
+        '"auto", as large as the budget permits; "auto-dense-5" for a family and depth; a name of ./run.sh models; '
+        'or a family with its integers ("residual-20-2-80")',
     )
     init_from: str = setting("", "warm start: a packed file of that network to train on from; empty: random weights")
     seed: Seed = setting(0, "seed of the initial weights, the order of the images and the augmentation")
