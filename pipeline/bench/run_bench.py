@@ -25,9 +25,10 @@ from pipeline.bench.workload import Workload, build_workload
 from pipeline.contest.digits import write_digits
 from pipeline.contest.source import open_source
 from pipeline.runtime.console import say, table
-from pipeline.runtime.device import Device, pick_device
+from pipeline.runtime.device import Device, cpu_name, needs_trial, pick_device
 from pipeline.runtime.engine import available_cores
-from pipeline.runtime.settings import Settings
+from pipeline.runtime.settings import DeviceSettings, Settings, StepDevice
+from pipeline.training.arithmetic import measure_arithmetic
 from pipeline.training.losses import member_loss, student_loss
 
 BATCH_SIZE = 256
@@ -47,7 +48,7 @@ class Effort:
 
 def run_bench(data: Path | None, settings: Settings, effort: Effort) -> dict[str, Any]:
     """Measure everything and return it, with a line per part meanwhile. Without data, on the embedded digits."""
-    device = pick_device(settings.device)
+    device = pick_device(_measured(settings.device))
     images = effort.images or (8 if device.where.type == "cpu" else 64) * BATCH_SIZE
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         if data is None:
@@ -120,6 +121,12 @@ class _Bench:
     def _plain(self, network: nn.Module) -> PlainLoop:
         photos = Photos(self.workload.files, self.workload.labels, self.workload.image_size)
         return PlainLoop(network, photos, self.batch_size, self.effort.workers, self.device.where)
+
+
+def _measured(settings: DeviceSettings) -> StepDevice:
+    """From what a new run's steps would build their device."""
+    arithmetic = measure_arithmetic(cpu_name()) if needs_trial(settings) else None
+    return StepDevice(**dict(settings), arithmetic=arithmetic)
 
 
 def bench_lines(found: dict[str, Any]) -> list[str]:
