@@ -19,6 +19,7 @@ from models.students.build import build_student
 from models.students.families import STUDENTS
 from models.teachers.build import build_teacher
 from pipeline.bench.machine_limit import copy_bytes_per_second, matrix_flops_per_second, training_flops
+from pipeline.bench.other_processes import others_lines, read_cpu_seconds, share_since
 from pipeline.bench.own_loop import inference_rate, loading_rate, own_training_set, train_rates
 from pipeline.bench.plain_loop import Photos, PlainLoop
 from pipeline.bench.workload import Workload, build_workload
@@ -48,6 +49,7 @@ class Effort:
 
 def run_bench(data: Path | None, settings: Settings, effort: Effort) -> dict[str, Any]:
     """Measure everything and return it, with a line per part meanwhile. Without data, on the embedded digits."""
+    before = read_cpu_seconds()
     device = pick_device(_measured(settings.device))
     images = effort.images or (8 if device.where.type == "cpu" else 64) * BATCH_SIZE
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -74,7 +76,8 @@ def run_bench(data: Path | None, settings: Settings, effort: Effort) -> dict[str
         "matrix_tflops": round(limit / 1e12, 3),
         "copy_gbytes_per_second": round(copy_bytes_per_second(device) / 1e9, 2),
     }
-    return found | {"memory": _memory(device), "machine": _machine(device)}
+    machine = _machine(device) | {"others_share": share_since(before)}
+    return found | {"memory": _memory(device), "machine": machine}
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ def bench_lines(found: dict[str, Any]) -> list[str]:
     lines.append(f"peak memory: process {memory['process_bytes']:,}, device {memory['device_bytes']:,} bytes")
     machine = found["machine"]
     lines.append(f"machine: {machine['device']}, {machine['cores']} cores, torch {machine['torch']}")
-    return lines
+    return lines + others_lines(machine["others_share"])
 
 
 def _cells(name: str, row: dict[str, Any]) -> tuple[str, ...]:
