@@ -3,10 +3,13 @@
 N images, V views, C classes.
 """
 
+import dataclasses
+import functools
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from pipeline.runtime.device import Device
 from pipeline.runtime.training_settings import TrainingSettings
 from pipeline.training.inference import predict_log_probs
 from pipeline.training.loop import EpochResult, TrainingPlan, train
+from pipeline.training.losses import member_loss, student_loss
 
 NEVER_SECONDS = 1e9
 
@@ -33,31 +37,61 @@ def own_training_set(workload: Workload, *, soft: bool) -> TrainingSet:
     return TrainingSet([[view] for view in workload.views], labels_N, soft_VNC, workload.classes, normalisation)
 
 
-def train_rates(
+@dataclass(frozen=True)
+class Timing:
+    """How often an epoch is timed. `before_each` is called before each of them; one epoch more warms up."""
+
+    batch_size: int
+    epochs: int
+    before_each: Callable[[], None]
+
+
+def student_rates(network: nn.Module, workload: Workload, timing: Timing, device: Device, folder: Path) -> list[float]:
+    """Images per second of each timed epoch of a student, trained as a run trains one.
+
+    The one place where the bench trains students: what a run does beside `train`, this does too.
+    """
+    loss_of = functools.partial(student_loss, alpha=0.8, temperature=2.0)
+    return _train_rates(network, own_training_set(workload, soft=True), loss_of, timing, device, folder)
+
+
+def member_rates(
+    network: nn.Module,
+    workload: Workload,
+    timing: Timing,
+    device: Device,
+    folder: Path,
+    images: int | None = None,
+) -> list[float]:
+    """Images per second of each timed epoch of a member, on the first `images` of the workload; None: on all."""
+    training_set = own_training_set(workload, soft=False)
+    if images is not None:
+        training_set = dataclasses.replace(training_set, rows_N=torch.arange(images))
+    return _train_rates(network, training_set, member_loss, timing, device, folder)
+
+
+def _train_rates(
     network: nn.Module,
     training_set: TrainingSet,
     loss_of: Callable[[Tensor, Batch], Tensor],
-    batch_size: int,
+    timing: Timing,
     device: Device,
     folder: Path,
-    between: list[Callable[[], None]],
 ) -> list[float]:
-    """Images per second of one epoch for each entry of `between`, which is called after it; one epoch warms up."""
-    settings = TrainingSettings(
-        epochs=1 + len(between), batch_size=batch_size, ema_decay=0.99, checkpoint_seconds=NEVER_SECONDS
-    )
+    epochs, batch_size = 1 + timing.epochs, timing.batch_size
+    settings = TrainingSettings(epochs=epochs, batch_size=batch_size, ema_decay=0.99, checkpoint_seconds=NEVER_SECONDS)
     images = training_set.steps_per_epoch(batch_size) * batch_size
     rates: list[float] = []
 
     def on_epoch(result: EpochResult) -> None:
         if result.epoch > 1:
             rates.append(images / result.seconds)
-            between[result.epoch - 2]()
+        if result.epoch < epochs:
+            timing.before_each()
 
     with tempfile.TemporaryDirectory(dir=folder) as own:  # another training's checkpoint would be resumed
-        train(
-            network, training_set, loss_of, TrainingPlan("bench", settings, 0, Path(own) / "last", ""), device, on_epoch
-        )
+        plan = TrainingPlan("bench", settings, 0, Path(own) / "last", "")
+        train(network, training_set, loss_of, plan, device, on_epoch)
     return rates
 
 

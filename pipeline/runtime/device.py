@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from pipeline.runtime.errors import RequestError
-from pipeline.runtime.settings import DeviceSettings
+from pipeline.runtime.settings import DeviceSettings, StepDevice
 
-CPU_FLAGS = Path("/proc/cpuinfo")
+CPU_FACTS = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Device:
     dtype: torch.dtype  # float32, bfloat16 or float16; weights are always float32
     name: str
     graphs: bool = False  # whole training steps as CUDA graphs
+    conv_as_matmul: bool = False  # convolutions of small feature maps as matrix products, in training
+    figures: str = ""  # of the trial that chose the arithmetic
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """The mixed precision of training; nothing for float32."""
@@ -29,12 +31,31 @@ class Device:
         return torch.autocast(self.where.type, self.dtype)
 
     @property
+    def arithmetic(self) -> str:
+        """What decides the bits of a training on it, for the identity of a checkpoint."""
+        return f"{self.dtype} with matrix products" if self.conv_as_matmul else f"{self.dtype}"
+
+    @property
     def description(self) -> str:
-        """Name and dtype, for receipts and manifests."""
-        return f"{self.name}, {str(self.dtype).removeprefix('torch.')}"
+        """Name and arithmetic, and how that was chosen, for receipts and manifests."""
+        arithmetic = self.arithmetic.removeprefix("torch.")
+        return f"{self.name}, {arithmetic}" + (f" ({self.figures})" if self.figures else "")
 
 
-def pick_device(settings: DeviceSettings) -> Device:
+def pick_device(settings: StepDevice) -> Device:
+    """The device of a step, in the dtype that the settings demand, else in the one that it is fast at.
+
+    Raises RequestError as `usable_device` does. On a CPU an open dtype was measured before.
+    """
+    where = usable_device(settings)
+    if where.type == "cpu":
+        return _cpu(settings)
+    _exact_float32()
+    dtype = _cuda_dtype() if settings.dtype == "auto" else getattr(torch, settings.dtype)
+    return Device(where, dtype, torch.cuda.get_device_name(), settings.graphs)
+
+
+def usable_device(settings: DeviceSettings) -> torch.device:
     """CUDA when a kernel runs, else the CPU. Raises RequestError when the settings demand `cuda` and no kernel runs.
 
     `torch.cuda.is_available()` is not enough: it is true for a wheel without kernels for the card, which fails at the
@@ -43,10 +64,12 @@ def pick_device(settings: DeviceSettings) -> Device:
     fault = "" if settings.kind == "cpu" else cuda_fault()
     if settings.kind == "cuda" and fault:
         raise RequestError(f"device.kind: cuda was asked for, but no CUDA kernel runs here: {fault}; use auto or cpu")
-    if settings.kind == "cpu" or fault:
-        return Device(torch.device("cpu"), _dtype(settings, _cpu_dtype()), _cpu_name())
-    _exact_float32()
-    return Device(torch.device("cuda"), _dtype(settings, _cuda_dtype()), torch.cuda.get_device_name(), settings.graphs)
+    return torch.device("cpu" if settings.kind == "cpu" or fault else "cuda")
+
+
+def needs_trial(settings: DeviceSettings) -> bool:
+    """Whether the arithmetic has to be measured: on a CPU, where the settings leave the dtype open."""
+    return settings.dtype == "auto" and usable_device(settings).type == "cpu"
 
 
 def cuda_fault() -> str:
@@ -67,32 +90,28 @@ def _exact_float32() -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def _dtype(settings: DeviceSettings, native: torch.dtype) -> torch.dtype:
-    return native if settings.dtype == "auto" else getattr(torch, settings.dtype)
-
-
 def _cuda_dtype() -> torch.dtype:
     # is_bf16_supported() counts emulation by default; cuDNN has no bf16 convolution before Ampere
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if bf16 else torch.float16
 
 
-def _cpu_dtype() -> torch.dtype:
-    # without these instructions bf16 convolutions are many times slower than fp32
-    try:
-        flags = CPU_FLAGS.read_text().split()
-    except OSError:
-        return torch.float32
-    return torch.bfloat16 if {"avx512_bf16", "amx_bf16"} & set(flags) else torch.float32
+def _cpu(settings: StepDevice) -> Device:
+    where, name = torch.device("cpu"), f"{cpu_name()}, {torch.get_num_threads()} threads"
+    if settings.dtype != "auto":
+        dtype = getattr(torch, settings.dtype)
+        return Device(where, dtype, name, conv_as_matmul=dtype == torch.bfloat16)
+    chosen = settings.arithmetic
+    assert chosen, "the arithmetic of a CPU is measured before a step builds its device"
+    dtype = getattr(torch, chosen.dtype)
+    return Device(where, dtype, name, conv_as_matmul=chosen.conv_as_matmul, figures=chosen.figures)
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The name of the processor, as far as the system knows it."""
     try:
-        names = [
-            line.partition(":")[2].strip()
-            for line in CPU_FLAGS.read_text().splitlines()
-            if line.startswith("model name")
-        ]
+        lines = CPU_FACTS.read_text().splitlines()
     except OSError:
-        names = []
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -44,6 +44,11 @@ class RunFolder:
         """The resolved request: contest, settings, budget, protocol."""
         return self.folder / "run.json"
 
+    @property
+    def arithmetic(self) -> Path:
+        """What a trial of the CPU chose; absent where nothing was measured."""
+        return self.folder / "arithmetic.json"
+
     def place(self, step: str) -> Path:  # noqa: ARG002
         """The folder below which a step writes: for a run, all steps share it."""
         return self.folder

@@ -124,6 +124,21 @@ class TeacherRecord(Section):
     members: tuple[MemberRecord, ...] = ()
 
 
+class CpuArithmetic(Record):
+    """The arithmetic of training on one kind of CPU, chosen by a trial: it lies in the folder of a run."""
+
+    cpu: str  # its name
+    dtype: Literal["float32", "bfloat16"]
+    conv_as_matmul: bool  # convolutions of small feature maps as matrix products
+    images_per_second: dict[str, float]  # of each choice, in the trial
+
+    @property
+    def figures(self) -> str:
+        """What was measured, for a person."""
+        rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in self.images_per_second.items())
+        return f"images per second in a trial: {rates}"
+
+
 class Manifest(Record):
     """How each file and figure of a submission came about; None where it is not known."""
 

@@ -10,8 +10,9 @@ from pipeline.runtime.atomic import write_json
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import SPLITS, RunFolder
 from pipeline.runtime.load_settings import tuples
+from pipeline.runtime.records import CpuArithmetic
 from pipeline.runtime.section import Section
-from pipeline.runtime.settings import BUDGET_BYTES, Settings
+from pipeline.runtime.settings import BUDGET_BYTES, Settings, StepDevice
 from pipeline.runtime.training_settings import FinalPhaseSettings, MemberSettings
 
 
@@ -64,11 +65,17 @@ class Job:
     run: RunFolder
     request: Request
     full_check: bool = False  # hash large files again, whatever their size and time
+    arithmetic: CpuArithmetic | None = None  # of a CPU where the dtype is left open, once it is measured
 
     @property
     def settings(self) -> Settings:
         """The request's settings."""
         return self.request.settings
+
+    @property
+    def device(self) -> StepDevice:
+        """From what its steps build their device."""
+        return StepDevice(**dict(self.settings.device), arithmetic=self.arithmetic)
 
     def stored_views(self) -> list[tuple[str, str, int]]:
         """Bank, split and number of every view that this run stores, without the clean ones."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from pipeline.runtime.records import CpuArithmetic
 from pipeline.runtime.section import Section, setting
 from pipeline.runtime.training_settings import (
     INHERITED,
@@ -101,7 +102,9 @@ class DeviceSettings(Section):
     kind: Literal["auto", "cpu", "cuda"] = setting(
         "auto", "device of training and of the members' predictions", execution=True
     )
-    dtype: Dtype = setting("auto", "dtype of training, weights are float32")
+    dtype: Dtype = setting(
+        "auto", "dtype of training, weights are float32; auto: on a CPU what a trial of a second finds to be faster"
+    )
     graphs: bool = setting(
         False, "on a GPU, one CUDA graph per training step, where a trial shows the same result", execution=True
     )
@@ -114,6 +117,12 @@ class DeviceSettings(Section):
         ge=0,
         le=1024,
     )
+
+
+class StepDevice(DeviceSettings):
+    """From what a step builds its device: the settings, and what a trial chose where they leave the dtype open."""
+
+    arithmetic: CpuArithmetic | None = setting(None, "measured once per run and CPU, not set", execution=True)
 
 
 class Settings(Section):

@@ -3,10 +3,11 @@
 from pipeline.contest.digits import write_digits
 from pipeline.runtime.atomic import atomic_folder
 from pipeline.runtime.console import say
-from pipeline.runtime.device import pick_device
+from pipeline.runtime.device import pick_device, usable_device
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.records import read_manifest
 from pipeline.runtime.request import Job, load_request, save_request
+from pipeline.stages.arithmetic import with_arithmetic
 from pipeline.stages.carry_out import carry_out, run_wave
 from pipeline.stages.check_request import check_request
 from pipeline.stages.delivery.deliver import MANIFEST, deliver
@@ -21,13 +22,15 @@ def run_all(job: Job) -> None:
     AnswerIsNoError where the file does not fit.
     """
     request = job.request
-    device = pick_device(job.settings.device)
+    usable_device(job.settings.device)  # refuses a device that is not there
     _write_digits(job)
     check_request(job)
     with job.run.locked(f"run {job.run.name} is going on in another process; give this one another --name"):
         _say_changes(job)
         save_request(job.run, request)
-        say(f"run {request.name}: {request.data}, preset {request.preset}, {request.protocol}, on {device.name}")
+        job = with_arithmetic(job)
+        on = pick_device(job.device).name
+        say(f"run {request.name}: {request.data}, preset {request.preset}, {request.protocol}, on {on}")
         stages, seconds = [stage for stage in STAGES if stage.needed(job)], {}
         for number, stage in enumerate(stages, 1):
             say(f"stage {number} of {len(stages)}: {stage.name}")
@@ -44,7 +47,8 @@ def run_stage(stage: Stage, job: Job, member: int | None) -> None:
     if stage.name != STAGES[0].name:
         job.artifacts.contest.digest()  # refuses where the contest has not been read
     if stage.on_device:
-        pick_device(job.settings.device)  # refuses a device that is not there
+        usable_device(job.settings.device)  # refuses a device that is not there
+        job = with_arithmetic(job)
     carry_out(stage, job, **({} if member is None else {"only": member}))
     if stage.gate:
         carry_out(stage_named("verify"), job)

@@ -2,7 +2,8 @@
 
 Measured on two cores with AMX bf16, batch 256, forward and backward: 512 channels at 4x4 take 584 ms as a convolution
 and 192 as a product, 128 at 4x4 24.4 and 24.0, 64 at 4x4 8.4 and 12.9, 256 at 8x8 211 and 213; in float32 the product
-is slower throughout. Hence the two limits below. Shapes: images float [N, C, h, w], channels_last; O output channels.
+is slower throughout. Hence the two limits below; whether products are used at all, a trial decides (arithmetic.py).
+Shapes: images float [N, C, h, w], channels_last; O output channels.
 """
 
 import torch

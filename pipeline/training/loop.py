@@ -81,7 +81,7 @@ def train(
     to the order of sums. Raises MachineError when the loss is not finite; that epoch is not saved.
     """
     network.to(device.where).to(memory_format=torch.channels_last)
-    if device.where.type == "cpu" and device.dtype == torch.bfloat16:
+    if device.conv_as_matmul:
         use_conv_as_matmul(network)
     loop = _Loop(network, training_set, loss_of, training, device)
     started = saved_at = time.monotonic()

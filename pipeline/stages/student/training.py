@@ -17,7 +17,7 @@ from pipeline.runtime.device import Device
 from pipeline.runtime.records import EpochMetrics, append_epoch, keep_epochs
 from pipeline.runtime.request import Job
 from pipeline.runtime.section import Section
-from pipeline.runtime.settings import DeviceSettings
+from pipeline.runtime.settings import StepDevice
 from pipeline.runtime.steps import Input, Opened
 from pipeline.runtime.training_settings import FinalPhaseSettings, ProgressiveTrainingSettings, TrainingSettings
 from pipeline.stages.evaluation import evaluate_split
@@ -43,7 +43,7 @@ class LearningSettings(Section):
     seed: int
     final_phase: FinalPhaseSettings | None
     protocol: str
-    device: DeviceSettings
+    device: StepDevice
 
 
 def learning_settings(job: Job, *, only_final_phase: bool) -> LearningSettings:
@@ -61,7 +61,7 @@ def learning_settings(job: Job, *, only_final_phase: bool) -> LearningSettings:
         seed=distill.seed,
         final_phase=final_phase,
         protocol=job.request.protocol,
-        device=job.settings.device,
+        device=job.device,
     )
 
 
@@ -96,7 +96,7 @@ def train_student(
         say(f"{label}: epoch {of}, loss {result.loss:.4f}{shown}, {result.seconds:.1f} s")
 
     checkpoint = checkpoint_beside(opened.outputs[OUTPUT])
-    plan = TrainingPlan(label, settings, learning.seed, checkpoint, f"{opened.identity}, {device.dtype}")
+    plan = TrainingPlan(label, settings, learning.seed, checkpoint, f"{opened.identity}, {device.arithmetic}")
     return train(network, _training_set(opened, facts, soft_labels, sizes), loss_of, plan, device, on_epoch)
 
 

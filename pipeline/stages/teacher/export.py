@@ -19,7 +19,7 @@ from pipeline.runtime.console import progress, say
 from pipeline.runtime.device import pick_device
 from pipeline.runtime.request import Job
 from pipeline.runtime.section import Section
-from pipeline.runtime.settings import DeviceSettings
+from pipeline.runtime.settings import StepDevice
 from pipeline.runtime.steps import Input, Notes, Opened, Step
 from pipeline.runtime.tensor_file import save_tensors
 from pipeline.runtime.training_settings import MemberSettings
@@ -42,7 +42,7 @@ class ExportStepSettings(Section):
     tta_flip: bool | Literal["clean"]
     views: dict[str, int]
     claimable_splits: tuple[str, ...]
-    device: DeviceSettings
+    device: StepDevice
 
 
 class SoftLabelSettings(Section):
@@ -78,7 +78,7 @@ def _export_step(job: Job, member: int) -> Step[ExportStepSettings]:
         tta_flip=job.settings.export.tta_flip,
         views=student_view_counts(job),
         claimable_splits=job.request.claimable_splits,
-        device=job.settings.device,
+        device=job.device,
     )
     output = artifacts.member_log_probs(member)
     inputs |= student_view_inputs(job)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.runtime.device import pick_device
+from pipeline.runtime.device import usable_device
 from pipeline.runtime.engine import worker_count
 from pipeline.runtime.request import Job
 from pipeline.runtime.training_settings import MemberSettings
@@ -10,7 +10,7 @@ from pipeline.runtime.training_settings import MemberSettings
 
 def members_at_once(job: Job) -> int:
     """At most so many side by side: on a CPU a process each, on a GPU they take turns."""
-    on_cpu = pick_device(job.settings.device).where.type == "cpu"
+    on_cpu = usable_device(job.settings.device).type == "cpu"
     return worker_count(job.settings.device.workers) if on_cpu else 1
 
 

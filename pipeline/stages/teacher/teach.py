@@ -24,7 +24,7 @@ from pipeline.runtime.errors import RequestError
 from pipeline.runtime.records import EpochMetrics, append_epoch, keep_epochs
 from pipeline.runtime.request import Job
 from pipeline.runtime.section import Section
-from pipeline.runtime.settings import DeviceSettings
+from pipeline.runtime.settings import StepDevice
 from pipeline.runtime.steps import Input, Notes, Opened, Step
 from pipeline.runtime.tensor_file import save_tensors
 from pipeline.runtime.training_settings import MemberSettings
@@ -50,7 +50,7 @@ class TeachStepSettings(Section):
     labelled_splits: tuple[str, ...]
     claimable_splits: tuple[str, ...]
     folds: Folds | None
-    device: DeviceSettings
+    device: StepDevice
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def teach_step(job: Job, member: int) -> Step[TeachStepSettings]:
         labelled_splits=request.labelled_splits,
         claimable_splits=request.claimable_splits,
         folds=folds_of(job),
-        device=job.settings.device,
+        device=job.device,
     )
     outputs = {"member": artifacts.member(member), "metrics": artifacts.member_metrics(member)}
     return Step(job.run, artifacts.member(member).step, 4, inputs, settings, outputs, _teach_member)
@@ -160,7 +160,7 @@ def _train(member: _Member) -> TrainingResult:
         of = f"{result.epoch} of {row.epochs}"
         say(f"member {metrics.member}: epoch {of}, loss {result.loss:.4f}{shown}, {result.seconds:.1f} s")
 
-    identity = f"{opened.identity}, {member.device.dtype}"
+    identity = f"{opened.identity}, {member.device.arithmetic}"
     label, checkpoint = f"member {opened.settings.member}", checkpoint_beside(opened.outputs["member"])
     plan = TrainingPlan(label, row, row.seed, checkpoint, identity)
     return train(member.network, _training_set(member), member_loss, plan, member.device, on_epoch)

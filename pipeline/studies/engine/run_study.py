@@ -5,6 +5,7 @@ the same command again goes on at the cell, the step and the epoch where it ende
 """
 
 import contextlib
+import dataclasses
 import functools
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,12 +13,13 @@ from typing import Any
 
 from pipeline.runtime.atomic import write_bytes
 from pipeline.runtime.console import prefixed, say
-from pipeline.runtime.device import pick_device
+from pipeline.runtime.device import usable_device
 from pipeline.runtime.engine import map_items, worker_count
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.records import Record
 from pipeline.runtime.request import Job, save_request
 from pipeline.runtime.waves import Wave
+from pipeline.stages.arithmetic import with_arithmetic
 from pipeline.stages.carry_out import carry_out, run_wave
 from pipeline.stages.check_request import check_budget, check_members, contest_of
 from pipeline.stages.run import STAGES, Stage, stage_named
@@ -39,7 +41,7 @@ def run_study(name: str, job: Job, stated: Mapping[str, Any], budgets: Sequence[
 
     Raises RequestError, before anything is trained.
     """
-    pick_device(job.settings.device)  # refuses a device that is not there
+    usable_device(job.settings.device)  # refuses a device that is not there
     study = load_study(name)
     if budgets and not study.budgets:
         raise RequestError(f"study {name} takes no --budgets: its cells have none, or one of their own")
@@ -52,6 +54,8 @@ def run_study(name: str, job: Job, stated: Mapping[str, Any], budgets: Sequence[
     with job.run.locked(f"run {job.run.name} is going on in another process; give this one another --name"):
         save_request(job.run, job.request)
         say(f"study {name}: {job.request.data}, preset {job.request.preset}, {job.request.protocol}, {len(jobs)} cells")
+        arithmetic = with_arithmetic(job).arithmetic
+        jobs = [(cell, dataclasses.replace(own, arithmetic=arithmetic)) for cell, own in jobs]
         finished: list[Finished] = []
         for done in _finish(study, jobs, stages):
             finished.append(done)
@@ -118,14 +122,14 @@ def _finish_cell(
 
 def _workers(job: Job) -> int:
     """On a CPU so many cells at once, a process each; on a GPU they take turns."""
-    on_cpu = pick_device(job.settings.device).where.type == "cpu"
+    on_cpu = usable_device(job.settings.device).type == "cpu"
     return worker_count(job.settings.device.workers) if on_cpu else 1
 
 
 def _with_one_worker(job: Job) -> Job:
     device = job.settings.device.model_copy(update={"workers": 1})
     settings = job.settings.model_copy(update={"device": device})
-    return Job(job.run, job.request.model_copy(update={"settings": settings}), job.full_check)
+    return dataclasses.replace(job, request=job.request.model_copy(update={"settings": settings}))
 
 
 def _deliver(name: str, study: Study, job: Job, finished: Sequence[Finished]) -> None:

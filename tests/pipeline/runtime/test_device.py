@@ -1,23 +1,18 @@
 """The device is one on which a kernel runs, in a dtype that it is fast at."""
 
+import platform
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 
 from pipeline.runtime import device
-from pipeline.runtime.device import cuda_fault, pick_device
+from pipeline.runtime.device import cpu_name, cuda_fault, pick_device, usable_device
 from pipeline.runtime.errors import RequestError
-from pipeline.runtime.settings import DeviceSettings
+from pipeline.runtime.records import CpuArithmetic
+from pipeline.runtime.settings import DeviceSettings, StepDevice
 
 TF32_SWITCHES = (torch.backends.cudnn, torch.backends.cuda.matmul)
-
-
-def cpu_with(flags: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = folder / "cpuinfo"
-    path.write_text(f"processor\t: 0\nmodel name\t: Slide Rule 3000\nflags\t\t: {flags}\n")
-    monkeypatch.setattr(device, "CPU_FLAGS", path)
 
 
 @pytest.fixture
@@ -33,54 +28,72 @@ def cuda_that_works(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         switch.allow_tf32 = value
 
 
+def measured(dtype: str, *, products: bool) -> CpuArithmetic:
+    rates = {"float32": 1.0, "bfloat16": 2.0}
+    return CpuArithmetic.read({"cpu": "Abacus", "dtype": dtype, "conv_as_matmul": products, "images_per_second": rates})
+
+
 @pytest.mark.parametrize(
-    ("flags", "expected"),
+    ("dtype", "products", "expected"),
     [
-        ("fpu avx2 avx512f avx512_vnni", torch.float32),
-        ("fpu avx512f avx512_bf16", torch.bfloat16),
-        ("fpu amx_bf16 amx_tile", torch.bfloat16),
+        ("float32", False, "float32"),
+        ("bfloat16", False, "bfloat16"),
+        ("bfloat16", True, "bfloat16 with matrix products"),
     ],
 )
-def test_the_dtype_of_a_cpu_is_one_that_it_is_fast_at(flags, expected, tmp_path, monkeypatch):
-    cpu_with(flags, tmp_path, monkeypatch)
-    picked = pick_device(DeviceSettings(kind="cpu"))
-    assert (picked.where.type, picked.dtype) == ("cpu", expected)
-    assert picked.name.startswith("Slide Rule 3000, ")
+def test_an_open_dtype_of_a_cpu_is_the_one_that_was_measured(dtype, products, expected, tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Slide Rule 3000\nflags\t\t: fpu amx_bf16\n")
+    monkeypatch.setattr(device, "CPU_FACTS", tmp_path / "cpuinfo")
+    picked = pick_device(StepDevice(kind="cpu", arithmetic=measured(dtype, products=products)))
+    assert (picked.where.type, picked.dtype, picked.conv_as_matmul) == ("cpu", getattr(torch, dtype), products)
+    assert picked.arithmetic == f"torch.{expected}"
+    figures = "images per second in a trial: float32 1, bfloat16 2"
+    threads = torch.get_num_threads()
+    assert picked.description == f"Slide Rule 3000, {threads} threads, {expected} ({figures})"
 
 
-def test_the_dtype_of_the_settings_is_taken(tmp_path, monkeypatch):
-    cpu_with("avx512_bf16", tmp_path, monkeypatch)
-    assert pick_device(DeviceSettings(kind="cpu", dtype="float32")).dtype == torch.float32
+def test_an_open_dtype_of_a_cpu_that_nobody_measured_is_a_bug():
+    with pytest.raises(AssertionError, match="measured before a step builds its device"):
+        pick_device(StepDevice(kind="cpu"))
+
+
+@pytest.mark.parametrize(("dtype", "products"), [("float32", False), ("bfloat16", True), ("float16", False)])
+def test_a_dtype_that_is_demanded_is_taken_whatever_was_measured(dtype, products):
+    picked = pick_device(StepDevice(kind="cpu", dtype=dtype, arithmetic=measured("bfloat16", products=False)))
+    assert (picked.dtype, picked.conv_as_matmul, picked.figures) == (getattr(torch, dtype), products, "")
 
 
 def test_a_machine_without_cpuinfo(tmp_path, monkeypatch):
-    monkeypatch.setattr(device, "CPU_FLAGS", tmp_path / "absent")
-    picked = pick_device(DeviceSettings(kind="cpu"))
-    assert picked.dtype == torch.float32
-    assert picked.name.endswith(f", {torch.get_num_threads()} threads")
+    monkeypatch.setattr(device, "CPU_FACTS", tmp_path / "absent")
+    assert cpu_name() == (platform.processor() or platform.machine())
+
+
+def test_what_was_measured_is_not_digested():
+    chosen = StepDevice(arithmetic=measured("bfloat16", products=True))
+    assert chosen.shaping() == DeviceSettings().shaping() == {"dtype": "auto"}
 
 
 def test_cuda_is_demanded_where_there_is_none(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(RequestError, match=r"device\.kind: cuda was asked for, .* torch sees no CUDA device") as caught:
-        pick_device(DeviceSettings(kind="cuda"))
+        usable_device(DeviceSettings(kind="cuda"))
     assert "\n" not in str(caught.value)
 
 
 def test_auto_takes_the_cpu_where_no_kernel_runs(monkeypatch):
     monkeypatch.setattr(device, "cuda_fault", lambda: "no kernel image is available")
-    assert pick_device(DeviceSettings()).where.type == "cpu"
+    assert usable_device(DeviceSettings()).type == "cpu"
 
 
 def test_the_cpu_is_taken_where_the_settings_ask_for_it(monkeypatch, cuda_that_works):  # noqa: ARG001
-    assert pick_device(DeviceSettings(kind="cpu")).where.type == "cpu"
+    assert usable_device(DeviceSettings(kind="cpu")).type == "cpu"
 
 
 @pytest.mark.parametrize(("bf16", "expected"), [(True, torch.bfloat16), (False, torch.float16)])
 @pytest.mark.parametrize("kind", ["auto", "cuda"])
 def test_cuda_in_the_dtype_that_it_has_and_without_tf32(kind, bf16, expected, monkeypatch, cuda_that_works):  # noqa: ARG001
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16 or including_emulation)
-    picked = pick_device(DeviceSettings(kind=kind))
+    picked = pick_device(StepDevice(kind=kind))
     assert (picked.where.type, picked.dtype, picked.name) == ("cuda", expected, "Abacus")
     assert not any(switch.allow_tf32 for switch in TF32_SWITCHES)
 

@@ -122,7 +122,7 @@ def sections() -> list[type[Section]]:
 
 def test_what_is_not_digested_decides_when_and_how_and_not_what():
     """By hand: all fields that are left out of digests."""
-    settings = {"checkpoint_seconds", "kind", "graphs", "workers"}
+    settings = {"checkpoint_seconds", "kind", "graphs", "workers", "arithmetic"}
     told = {"seconds", "stage_seconds", "versions", "commit"}  # by a manifest, of whenever it was
     fields = {name for kind in sections() for name in execution_settings(kind)}
     assert fields - {"save_every"} == settings | told  # save_every: of the tests of steps

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.runtime.device import Device
 from pipeline.runtime.folder import RunFolder
 from pipeline.runtime.load_settings import load_settings
 from pipeline.runtime.request import Job, Request
@@ -21,7 +20,7 @@ from pipeline.stages.teacher import member_steps
     ("where", "workers", "expected"), [("cpu", 2, 2), ("cpu", 1, 1), ("cpu", 0, 6), ("cuda", 16, 1), ("cuda", 0, 1)]
 )
 def test_how_many_members_are_parallel(where, workers, expected, monkeypatch, tmp_path):
-    monkeypatch.setattr(member_steps, "pick_device", lambda _: Device(torch.device(where), torch.float32, where))
+    monkeypatch.setattr(member_steps, "usable_device", lambda _: torch.device(where))
     monkeypatch.setattr(member_steps, "worker_count", lambda setting: setting or 6)
     settings = load_settings("smoke", [f"device.workers={workers}"])
     request = Request(name="r", data="nowhere", preset="smoke", settings=settings)

@@ -9,7 +9,9 @@ import pytest
 from pipeline.__main__ import COMMANDS
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import preset_values
+from pipeline.runtime.records import CpuArithmetic
 from pipeline.runtime.request import Job, load_request
+from pipeline.stages import arithmetic
 from pipeline.stages.study_catalogue import FOLDER, study_names, study_summaries
 from pipeline.studies.engine import run_study as engine
 from pipeline.studies.engine.rows import student_rows
@@ -142,6 +144,25 @@ def test_in_turn_and_side_by_side_give_the_same_files(call, tmp_path):
     tables = [(root / "frontier.csv").read_text() for root in tmp_path.glob("*/submissions/*")]
     without_seconds = [[line.split(",")[:16] for line in table.splitlines()] for table in tables]
     assert without_seconds[0] == without_seconds[1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_cell_has_the_arithmetic_that_the_study_measured(call, tmp_path, monkeypatch, workers):
+    rates, measured = {"float32": 1.0, "bfloat16": 2.0}, []
+
+    def measure(cpu: str) -> CpuArithmetic:
+        measured.append(cpu)
+        return CpuArithmetic(cpu=cpu, dtype="bfloat16", conv_as_matmul=False, images_per_second=rates)
+
+    monkeypatch.setattr(arithmetic, "measure_arithmetic", measure)
+    more = ("device.dtype=auto", f"device.workers={workers}", "distill.epochs=1")
+    code, _, err = call(two_cells("a", "b"), "open", "--set", *more)
+    assert (code, err, len(measured)) == (0, "", 1)
+    assert (tmp_path / "runs" / "open" / "arithmetic.json").is_file()
+    receipts = list(tmp_path.glob("runs/.steps/distill-*/receipts/distill.json"))
+    devices = [json.loads(path.read_text())["notes"]["device"] for path in receipts]
+    assert len(devices) == 2
+    assert all(", bfloat16 (images per second in a trial: float32 1, bfloat16 2)" in device for device in devices)
 
 
 def test_a_cell_changes_its_own_settings_alone(smoke_run):
