@@ -81,27 +81,45 @@ def _in_own_process(work: Callable[[Item], Result], item: Item) -> Result:
     return work(item)
 
 
-@contextlib.contextmanager
-def beside(
-    work: Callable[[Connection, Item], None], items: Sequence[Item], threads: int
-) -> Iterator[Sequence[Connection]]:
-    """Do `work` for each item in a process of its own, with so many threads, while the caller works too.
+class Pipe:
+    """One end of a pipe to another process; waiting at it takes no work. Raises MachineError where that one is gone."""
 
-    Yields a connection to each; `received` and `sent` are how to use them. What `work` prints is not shown. The
-    processes end with the block, and with this process even when it is killed.
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def send(self, value: object) -> None:
+        """Send something small."""
+        with _lost_process():
+            self._connection.send(value)
+
+    def receive(self) -> Any:
+        """What the other process sent. Raises what that one raised."""
+        with _lost_process():
+            found = self._connection.recv()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+@contextlib.contextmanager
+def beside(work: Callable[[Pipe, Item], None], items: Sequence[Item]) -> Iterator[list[Pipe]]:
+    """Do `work` for each item in a process of its own while the caller works too.
+
+    Yields a pipe to each. What `work` prints is not shown. The processes end with the block, and with this process even
+    when it is killed.
     """
-    context = multiprocessing.get_context("spawn")  # a fork would copy locks that threads of this process hold
+    context = multiprocessing.get_context("spawn")  # a fork would copy locks that other threads hold
     whole = wrap_non_picklable_objects(work)  # by value, as joblib does: tensors are copied, not moved to shared memory
     connections, processes = [], []
     try:
         for item in items:
             own, other = context.Pipe()
             connections.append(own)
-            process = context.Process(target=_work_beside, args=(whole, other, item, threads), daemon=True)
+            process = context.Process(target=_work_beside, args=(whole, other, item), daemon=True)
             with other, _lost_process():
                 process.start()
             processes.append(process)
-        yield connections
+        yield [Pipe(connection) for connection in connections]
     finally:
         for connection in connections:
             connection.close()
@@ -109,21 +127,6 @@ def beside(
             process.kill()  # it writes nothing that could be cut
             process.join()
             process.close()
-
-
-def received(connection: Connection) -> Any:
-    """What a process beside this one sent. Raises what it raised, or MachineError where it is gone."""
-    with _lost_process():
-        found = connection.recv()
-    if isinstance(found, Exception):
-        raise found
-    return found
-
-
-def sent(connection: Connection, value: Any) -> None:
-    """Send something small to a process beside this one. Raises MachineError where it is gone."""
-    with _lost_process():
-        connection.send(value)
 
 
 @contextlib.contextmanager
@@ -135,12 +138,12 @@ def _lost_process() -> Iterator[None]:
         raise MachineError(f"a process that shares a training was ended by the system; {fewer}") from None
 
 
-def _work_beside(work: Callable[[Connection, Item], None], connection: Connection, item: Item, threads: int) -> None:
+def _work_beside(work: Callable[[Pipe, Item], None], connection: Connection, item: Item) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of them, and the first one ends the others
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
-        with threadpool_limits(threads), contextlib.redirect_stdout(None):
-            work(connection, item)
+        with contextlib.redirect_stdout(None):
+            work(Pipe(connection), item)
     except Exception as error:
         error.add_note(traceback.format_exc())  # for the report of a bug: its lines are lost on the way
         with contextlib.suppress(OSError):  # the first process is gone: it had an error of its own, or was killed

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from pipeline.data.batches import Part
 from pipeline.runtime.device import threads_at_most
-from pipeline.runtime.engine import beside, received, sent
+from pipeline.runtime.engine import Pipe, beside
 
 BYTES_OF_A_NUMBER = 4  # float32
 
@@ -26,9 +25,10 @@ BYTES_OF_A_NUMBER = 4  # float32
 class Exchange:
     """The meeting place of the processes of one training; each calls the same methods in the same order."""
 
-    def __init__(self, file: Path, part: Part, connections: Sequence[Connection], threads: int) -> None:
+    def __init__(self, file: Path, part: Part, pipes: Sequence[Pipe], threads: int) -> None:
         self.part, self.threads = part, threads
-        self._connections = connections  # part 0: to all others; another: to part 0
+        torch.get_num_threads()  # when first asked, torch sets the number itself: a limit set before would be lost
+        self._pipes = pipes  # part 0: to all others; another: to part 0
         numbers = file.stat().st_size // BYTES_OF_A_NUMBER
         # two halves in turn: whoever writes one knows that all have read it, because they have met at the other since
         self._written = torch.from_file(str(file), shared=True, size=numbers).view(2, part.of, -1)
@@ -37,13 +37,13 @@ class Exchange:
     def meet(self) -> None:
         """Wait, without work, until all processes are here. Raises what another one raised."""
         if self.part.number == 0:
-            for connection in self._connections:
-                received(connection)
-            for connection in self._connections:
-                sent(connection, None)
+            for pipe in self._pipes:
+                pipe.receive()
+            for pipe in self._pipes:
+                pipe.send(None)
         else:
-            sent(self._connections[0], None)
-            received(self._connections[0])
+            self._pipes[0].send(None)
+            self._pipes[0].receive()
 
     @torch.no_grad()
     def average(self, network: nn.Module, loss: Tensor) -> None:
@@ -74,15 +74,15 @@ def exchange_with_others(
         file = Path(folder) / "written"
         file.write_bytes(bytes(2 * processes * numbers * BYTES_OF_A_NUMBER))  # a full disk shows now and not later
         join = functools.partial(_join, file, threads, work)
-        with beside(join, [Part(number, processes) for number in range(1, processes)], threads) as connections:
-            exchange = Exchange(file, Part(0, processes), connections, threads)
+        with beside(join, [Part(number, processes) for number in range(1, processes)]) as pipes:
+            exchange = Exchange(file, Part(0, processes), pipes, threads)
             exchange.meet()
             file.unlink()  # all have mapped it: a killed training leaves no bytes behind
             yield exchange
 
 
-def _join(file: Path, threads: int, work: Callable[[Exchange], None], connection: Connection, part: Part) -> None:
-    exchange = Exchange(file, part, [connection], threads)
+def _join(file: Path, threads: int, work: Callable[[Exchange], None], pipe: Pipe, part: Part) -> None:
+    exchange = Exchange(file, part, [pipe], threads)
     exchange.meet()
     work(exchange)
 

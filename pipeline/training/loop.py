@@ -100,11 +100,10 @@ def train(
 
 
 def _train_epochs(loop: "_Loop", on_epoch: Callable[[EpochResult], None]) -> None:
-    settings, threads = loop.training.settings, loop.exchange.threads if loop.exchange else None
+    settings = loop.training.settings
     started = saved_at = time.monotonic()
     for epoch in range(loop.resume(), settings.epochs):
-        with threadpool_limits(threads):
-            result = loop.run_epoch(epoch)
+        result = loop.run_epoch(epoch)
         last = epoch + 1 == settings.epochs
         if last or time.monotonic() - saved_at >= settings.checkpoint_seconds:
             loop.save(epoch + 1, time.monotonic() - started)
@@ -163,9 +162,10 @@ class _Loop:
         torch.manual_seed(epoch_seed(self.training.seed, epoch, self.part.number))  # for dropout
         self.step.network.train()
         self.step.begin_epoch()
-        for step, batch in enumerate(self.batches.epoch(epoch), first):
-            self._step(batch, step)
-        counts = self.step.read()  # two numbers: the epoch waits for the device only here
+        with threadpool_limits(self.exchange.threads if self.exchange else None):
+            for step, batch in enumerate(self.batches.epoch(epoch), first):
+                self._step(batch, step)
+            counts = self.step.read()  # two numbers: the epoch waits for the device only here
         self._refuse_non_finite(counts.first_bad_step, epoch)
         rate = self._rate(first + self.batches.steps - 1)
         return EpochResult(self.kept, epoch + 1, counts.mean_loss, rate, time.monotonic() - start)
