@@ -129,27 +129,53 @@ def size_at(epoch: int, *, epochs: int, sizes: Sequence[int]) -> int | None:
     return sizes[epoch * len(sizes) // epochs] if sizes else None
 
 
-class EpochBatches:
-    """Yields the batches of any epoch, a pure function of (set, settings, seed, epoch): a run can resume there."""
+@dataclass(frozen=True)
+class Part:
+    """One of equal parts of each batch; several processes that train one network have one each."""
 
-    def __init__(self, training_set: TrainingSet, settings: TrainingSettings, seed: int, device: torch.device) -> None:
+    number: int = 0
+    of: int = 1
+
+
+WHOLE_BATCH = Part()
+
+
+class EpochBatches:
+    """Yields the batches of any epoch, a pure function of (set, settings, seed, epoch, part): a run can resume there.
+
+    All parts have one order of images and one choice of what is mixed how; jitter and partners are a part's own.
+    """
+
+    def __init__(
+        self,
+        training_set: TrainingSet,
+        settings: TrainingSettings,
+        seed: int,
+        device: torch.device,
+        part: Part = WHOLE_BATCH,
+    ) -> None:
+        self.part = part
         self.set, self.settings, self.seed, self.device = training_set, settings, seed, device
         self.steps = training_set.steps_per_epoch(settings.batch_size)
         self._hard_NC = _one_hot(training_set.hard_labels_N, training_set.classes, settings.label_smoothing).to(device)
         self._reader = ViewReader(training_set.views, device)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Yield the epoch's batches, all of one shape, in an order and with jitter seeded by (seed, epoch)."""
+        """Yield the epoch's batches (this part of each), all of one shape, seeded by (seed, epoch, part)."""
         generator = torch.Generator(self.device).manual_seed(epoch_seed(self.seed, epoch))
         mixing = np.random.default_rng([self.seed, epoch, 1])
         images_NHWC, soft_NC = self._view(epoch)
         order_N = self._order(epoch, generator)
+        if self.part.number:
+            generator.manual_seed(epoch_seed(self.seed, epoch, self.part.number))
         count = min(self.settings.batch_size, self.set.images)
+        own = count // self.part.of
         final_phase = self._final_phase(epoch)
         size = None if final_phase else size_at(epoch, epochs=self.settings.epochs, sizes=self.set.sizes)
         shift = 0 if final_phase else self.settings.augment.shift
         for step in range(self.steps):
-            index_B = order_N[step * count : (step + 1) * count]
+            first = step * count + self.part.number * own
+            index_B = order_N[first : first + own]
             images_BHWC = jitter(images_NHWC, index_B, self.settings.augment.flip, shift, generator)
             images_BCHW = resized(self.set.normalisation.apply(images_BHWC), size)
             soft_BC = None if soft_NC is None else soft_NC[index_B]
@@ -196,6 +222,7 @@ def _one_hot(labels_N: Tensor, classes: int, smoothing: float) -> Tensor:
     return (hot * (1.0 - smoothing) + smoothing / classes) * (labels_N >= 0)[:, None]
 
 
-def epoch_seed(seed: int, epoch: int) -> int:
-    """One 63-bit seed for everything random in an epoch."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+def epoch_seed(seed: int, epoch: int, part: int = 0) -> int:
+    """One 63-bit seed for everything random in an epoch, in one part of each batch."""
+    entropy = [seed, epoch, part] if part else [seed, epoch]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)

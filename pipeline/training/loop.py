@@ -1,9 +1,12 @@
 """The one train loop. A member and the student differ by the network, the data and the loss that they pass in.
 
-B images of a batch. Nothing inside an epoch reads a number back from the device; the loss and the first non-finite
-step are kept there and read once, when the epoch is over.
+On a CPU several processes may share each batch: all train, and the first one speaks, measures and saves. B images of a
+batch. Nothing inside an epoch reads a number back from the device; the loss and the first non-finite step are kept
+there and read once, when the epoch is over.
 """
 
+import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from pipeline.data.augment import Batch
-from pipeline.data.batches import EpochBatches, TrainingSet, epoch_seed
+from pipeline.data.batches import WHOLE_BATCH, EpochBatches, TrainingSet, epoch_seed
 from pipeline.runtime.console import say
 from pipeline.runtime.device import Device
 from pipeline.runtime.errors import MachineError
@@ -23,6 +27,7 @@ from pipeline.runtime.training_settings import TrainingSettings
 from pipeline.training.checkpoint import restore_training_state, training_state
 from pipeline.training.conv_as_matmul import use_conv_as_matmul
 from pipeline.training.cuda_graph import CudaGraphStep, fastest_step
+from pipeline.training.exchange import Exchange, exchange_with_others
 from pipeline.training.schedule import learning_rate_at
 from pipeline.training.step import TrainStep
 
@@ -78,24 +83,51 @@ def train(
     """Train to the last epoch; the network to keep is the EMA, or without one the weights.
 
     Resumes at the last epoch saved; on a CPU the result is bit for bit that of an uninterrupted training, on a GPU up
-    to the order of sums. Raises MachineError when the loss is not finite; that epoch is not saved.
+    to the order of sums. Raises MachineError when the loss is not finite (that epoch is not saved), and when a process
+    that shares the batches is lost; what another one raises is raised here.
     """
     network.to(device.where).to(memory_format=torch.channels_last)
     if device.conv_as_matmul:
         use_conv_as_matmul(network)
-    loop = _Loop(network, training_set, loss_of, training, device)
+    others = functools.partial(_train_part, network, training_set, loss_of, training, device)
+    with exchange_with_others(device.processes, network, others) as exchange:
+        loop = _Loop(network, training_set, loss_of, training, device, exchange)
+        try:
+            _train_epochs(loop, on_epoch)
+        finally:
+            loop.batches.close()
+    return TrainingResult(loop.kept, loop.earlier_seconds)
+
+
+def _train_epochs(loop: "_Loop", on_epoch: Callable[[EpochResult], None]) -> None:
+    settings = loop.training.settings
     started = saved_at = time.monotonic()
+    for epoch in range(loop.resume(), settings.epochs):
+        result = loop.run_epoch(epoch)
+        last = epoch + 1 == settings.epochs
+        if last or time.monotonic() - saved_at >= settings.checkpoint_seconds:
+            loop.save(epoch + 1, time.monotonic() - started)
+            saved_at = time.monotonic()
+        on_epoch(result)  # after the save: its measurements may be lost, the epoch must not
+
+
+def _train_part(
+    network: nn.Module,
+    training_set: TrainingSet,
+    loss_of: Callable[[Tensor, Batch], Tensor],
+    training: TrainingPlan,
+    device: Device,
+    exchange: Exchange,
+) -> None:
+    """Train on a part of each batch other than the first, in a process of its own; it saves nothing and has no EMA."""
+    settings = training.settings.model_copy(update={"ema_decay": 0.0})
+    plan = dataclasses.replace(training, settings=settings)
+    loop = _Loop(network, training_set, loss_of, plan, device, exchange)
     try:
-        for epoch in range(loop.resume(), training.settings.epochs):
-            result = loop.run_epoch(epoch)
-            last = epoch + 1 == training.settings.epochs
-            if last or time.monotonic() - saved_at >= training.settings.checkpoint_seconds:
-                loop.save(epoch + 1, time.monotonic() - started)
-                saved_at = time.monotonic()
-            on_epoch(result)  # after the save: its measurements may be lost, the epoch must not
+        for epoch in range(loop.resume(), settings.epochs):
+            loop.run_epoch(epoch)
     finally:
         loop.batches.close()
-    return TrainingResult(loop.kept, loop.earlier_seconds)
 
 
 class _Loop:
@@ -108,12 +140,14 @@ class _Loop:
         loss_of: Callable[[Tensor, Batch], Tensor],
         training: TrainingPlan,
         device: Device,
+        exchange: Exchange | None,
     ) -> None:
         settings = training.settings
-        self.training, self.device = training, device
-        self.batches = EpochBatches(training_set, settings, training.seed, device.where)
+        self.training, self.device, self.exchange = training, device, exchange
+        self.part = exchange.part if exchange else WHOLE_BATCH
+        self.batches = EpochBatches(training_set, settings, training.seed, device.where, self.part)
         self.total_steps = settings.epochs * self.batches.steps
-        self.step = TrainStep(network, loss_of, settings, device)
+        self.step = TrainStep(network, loss_of, settings, device, exchange)
         self.runner: TrainStep | CudaGraphStep | None = None
         self.shape: torch.Size | None = None  # of the images of the runner
         self.earlier_seconds = 0.0
@@ -125,12 +159,13 @@ class _Loop:
     def run_epoch(self, epoch: int) -> EpochResult:
         """Train one epoch, counted from 0."""
         start, first = time.monotonic(), epoch * self.batches.steps
-        torch.manual_seed(epoch_seed(self.training.seed, epoch))  # for dropout
+        torch.manual_seed(epoch_seed(self.training.seed, epoch, self.part.number))  # for dropout
         self.step.network.train()
         self.step.begin_epoch()
-        for step, batch in enumerate(self.batches.epoch(epoch), first):
-            self._step(batch, step)
-        counts = self.step.read()  # two numbers: the epoch waits for the device only here
+        with threadpool_limits(self.exchange.threads if self.exchange else None):
+            for step, batch in enumerate(self.batches.epoch(epoch), first):
+                self._step(batch, step)
+            counts = self.step.read()  # two numbers: the epoch waits for the device only here
         self._refuse_non_finite(counts.first_bad_step, epoch)
         rate = self._rate(first + self.batches.steps - 1)
         return EpochResult(self.kept, epoch + 1, counts.mean_loss, rate, time.monotonic() - start)

@@ -13,6 +13,7 @@ from pipeline.data.augment import Batch
 from pipeline.runtime.device import Device
 from pipeline.runtime.training_settings import TrainingSettings
 from pipeline.training.ema import ExponentialMovingAverage
+from pipeline.training.exchange import Exchange
 from pipeline.training.optimizers import build_optimizer
 
 
@@ -33,8 +34,9 @@ class TrainStep:
         loss_of: Callable[[Tensor, Batch], Tensor],
         settings: TrainingSettings,
         device: Device,
+        exchange: Exchange | None = None,
     ) -> None:
-        self.network, self.loss_of, self.device = network, loss_of, device
+        self.network, self.loss_of, self.device, self.exchange = network, loss_of, device, exchange
         self.optimizer = build_optimizer(network, settings, device.where)
         self.ema = ExponentialMovingAverage(network, settings.ema_decay) if settings.ema_decay else None
         self.scaler = torch.amp.GradScaler(device.where.type, enabled=device.dtype == torch.float16)
@@ -70,6 +72,8 @@ class TrainStep:
         loss = self.loss_of(logits_BC, batch)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
+        if self.exchange:
+            self.exchange.average(self.network, loss.detach())
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.ema:

@@ -17,7 +17,6 @@ from models.students.short_form import name_of
 from pipeline.contest.facts import load_contest
 from pipeline.runtime.artifacts import GivenFile
 from pipeline.runtime.console import say
-from pipeline.runtime.device import pick_device
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
 from pipeline.runtime.section import Section
@@ -33,6 +32,7 @@ from pipeline.stages.student.training import (
     save_trained,
     student_inputs,
     train_student,
+    training_device,
 )
 from pipeline.stages.student.warm_start import check_warm_start, warm_start
 
@@ -76,7 +76,7 @@ def _check_sizes(sizes: tuple[int, ...], architecture: Architecture) -> None:
 
 
 def _distill(opened: Opened[DistillStepSettings]) -> Notes:
-    own, device = opened.settings, pick_device(opened.settings.learning.device)
+    own, device = opened.settings, training_device(opened, opened.settings.training)
     architecture = architecture_json.from_json(own.architecture)
     torch.manual_seed(own.learning.seed)
     network = build_student(architecture)

@@ -12,7 +12,6 @@ from models.packed.student_file import pack_low_bit
 from models.students.architecture import Architecture
 from pipeline.contest.facts import load_contest
 from pipeline.runtime.console import say
-from pipeline.runtime.device import pick_device
 from pipeline.runtime.request import Job
 from pipeline.runtime.section import Section
 from pipeline.runtime.steps import Notes, Opened, Step
@@ -35,6 +34,7 @@ from pipeline.stages.student.training import (
     save_trained,
     student_inputs,
     train_student,
+    training_device,
 )
 from pipeline.stages.student.warm_start import init_is_low_bit
 
@@ -69,7 +69,7 @@ def quantise(job: Job) -> Iterator[Wave]:
 
 
 def _quantise(opened: Opened[QuantiseStepSettings]) -> Notes:
-    own, device = opened.settings.training, pick_device(opened.settings.learning.device)
+    own, device = opened.settings.training, training_device(opened, opened.settings.training)
     student, architecture = load_student(opened.inputs["float student"])
     network = prepare_lsq(student, bit_plan(own, architecture), own.initial_clip_std)
     say(f"low-bit student: {own.bits} bits, head {own.head_bits}, {own.epochs} epochs")

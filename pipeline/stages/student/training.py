@@ -13,7 +13,7 @@ from pipeline.data.batches import FinalPhase, Normalisation, TrainingSet, size_a
 from pipeline.data.soft_labels import SoftLabels, load_soft_labels
 from pipeline.runtime.artifacts import views_of
 from pipeline.runtime.console import say
-from pipeline.runtime.device import Device
+from pipeline.runtime.device import Device, pick_device, shared_by_processes
 from pipeline.runtime.records import EpochMetrics, append_epoch, keep_epochs
 from pipeline.runtime.request import Job
 from pipeline.runtime.section import Section
@@ -72,6 +72,12 @@ def student_inputs(job: Job) -> dict[str, Input]:
     inputs |= views_of(artifacts, "student", dict.fromkeys(job.request.student_splits, views))
     measured = artifacts.clean(_measured_split(job.request.claimable_splits))
     return inputs | {"clean training": artifacts.clean("training"), "measured images": measured}
+
+
+def training_device(opened: Opened[Any], settings: TrainingSettings) -> Device:
+    """The device of a student's training; on a CPU several processes may share each batch."""
+    own: StepDevice = opened.settings.learning.device
+    return shared_by_processes(pick_device(own), settings.batch_size, own.workers)
 
 
 def train_student(

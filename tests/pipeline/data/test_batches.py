@@ -11,9 +11,11 @@ import torch
 
 from pipeline.data.augment import Batch
 from pipeline.data.batches import (
+    WHOLE_BATCH,
     EpochBatches,
     FinalPhase,
     Normalisation,
+    Part,
     TrainingSet,
     epoch_seed,
     size_at,
@@ -73,9 +75,11 @@ def opened(
     seed: int = 0,
     batch_size: int = 4,
     augment: AugmentSettings = SHIFTED,
+    part: Part = WHOLE_BATCH,
     **settings: float,
 ) -> Iterator[EpochBatches]:
-    batches = EpochBatches(from_set, TrainingSettings(batch_size=batch_size, augment=augment, **settings), seed, CPU)
+    how = TrainingSettings(batch_size=batch_size, augment=augment, **settings)
+    batches = EpochBatches(from_set, how, seed, CPU, part)
     try:
         yield batches
     finally:
@@ -112,6 +116,45 @@ def test_every_image_once_per_epoch_with_its_own_labels(tmp_path):
                     assert hard.tolist() == [float(LABELS[i] == c) for c in range(CLASSES)]
                     assert torch.equal(soft, soft_NC[i])
     assert len(set(map(tuple, orders))) == 6
+
+
+def test_parts_are_the_batch_in_its_order(tmp_path):
+    a_set, parts = training_set(tmp_path), []
+    for part in (WHOLE_BATCH, Part(0, 2), Part(1, 2)):
+        with opened(a_set, augment=AugmentSettings(flip=False, shift=0), part=part) as batches:
+            parts.append(list(batches.epoch(3)))
+    for whole, first, second in zip(*parts, strict=True):
+        assert torch.equal(torch.cat([first.images_BCHW, second.images_BCHW]), whole.images_BCHW)
+        assert torch.equal(torch.cat([first.hard_probs_BC, second.hard_probs_BC]), whole.hard_probs_BC)
+        assert torch.equal(torch.cat([first.soft_probs_BC, second.soft_probs_BC]), whole.soft_probs_BC)
+
+
+def test_parts_flip_and_shift_by_draws_of_their_own(tmp_path):
+    np.save(tmp_path / "same.npy", np.tile(np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1), (64, 1, 1, 3)))
+    labels_N = torch.zeros(64, dtype=torch.int64)
+    a_set, seen = TrainingSet([[tmp_path / "same.npy"]], labels_N, None, 1, AS_THEY_ARE), []
+    for part in (Part(0, 2), Part(1, 2), Part(1, 2)):
+        with opened(a_set, batch_size=64, part=part) as batches:
+            seen.append(next(iter(batches.epoch(0))).images_BCHW)
+    assert seen[0].shape == (32, 3, 8, 8)
+    assert not torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[1], seen[2])
+
+
+def test_parts_mix_with_one_share_and_partners_of_their_own(tmp_path):
+    """Image i is red i, so whole numbers of red tell the share of mixup and the partners."""
+    a_set, mixed = training_set(tmp_path), AugmentSettings(flip=False, shift=0, mixup_alpha=1.0)
+    shares = []
+    for number in (0, 1):
+        with opened(a_set, augment=AugmentSettings(flip=False, shift=0), part=Part(number, 2)) as batches:
+            plain = [batch.images_BCHW[:, 0, 0, 0] for epoch in range(8) for batch in batches.epoch(epoch)]
+        with opened(a_set, augment=mixed, part=Part(number, 2)) as batches:
+            found = [batch.images_BCHW[:, 0, 0, 0] for epoch in range(8) for batch in batches.epoch(epoch)]
+        # two images: the partner of each is itself or the other one
+        shares.append([float((b[0] - a[1]) / (a[0] - a[1])) for a, b in zip(plain, found, strict=True)])
+    mixes = [(one, other) for one, other in zip(*shares, strict=True) if one != 1.0 and other != 1.0]
+    assert mixes
+    assert all(one == pytest.approx(other, rel=1e-5) for one, other in mixes)
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0])

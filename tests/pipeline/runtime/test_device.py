@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.runtime import device
-from pipeline.runtime.device import cpu_name, cuda_fault, pick_device, usable_device
+from pipeline.runtime.device import Device, cpu_name, cuda_fault, pick_device, shared_by_processes, usable_device
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.records import CpuArithmetic
 from pipeline.runtime.settings import DeviceSettings, StepDevice
@@ -125,3 +125,30 @@ def test_autocast(dtype, inside):
     a = torch.ones(2, 2)
     with device.Device(torch.device("cpu"), dtype, "cpu").autocast():
         assert (a @ a).dtype == inside
+
+
+@pytest.mark.parametrize(
+    ("threads", "cores", "workers", "batch_size", "processes", "name"),
+    [
+        (2, 2, 0, 64, 2, "Slide Rule 3000, 2 processes of 1 thread"),
+        (2, 2, 0, 63, 1, "as it was"),  # fewer than 32 images each
+        (2, 2, 0, 65, 1, "as it was"),  # parts would differ
+        (2, 2, 1, 64, 1, "as it was"),  # the settings want one process
+        (1, 2, 0, 64, 1, "as it was"),  # the share of a cell of a study
+        (2, 1, 0, 64, 1, "as it was"),
+        (8, 8, 0, 64, 2, "Slide Rule 3000, 2 processes of 4 threads"),
+        (8, 8, 0, 256, 8, "Slide Rule 3000, 8 processes of 1 thread"),
+        (8, 8, 3, 256, 2, "Slide Rule 3000, 2 processes of 4 threads"),  # 256 in 3 parts would differ
+        (3, 3, 0, 96, 3, "Slide Rule 3000, 3 processes of 1 thread"),
+    ],
+)
+def test_how_many_processes_share_a_batch(threads, cores, workers, batch_size, processes, name, tmp_path, monkeypatch):
+    (tmp_path / "cpuinfo").write_text("model name\t: Slide Rule 3000\n")
+    monkeypatch.setattr(device, "CPU_FACTS", tmp_path / "cpuinfo")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(device, "available_cores", lambda: cores)
+    monkeypatch.setattr(device, "worker_count", lambda setting: setting or cores)
+    found = shared_by_processes(Device(torch.device("cpu"), torch.float32, "as it was"), batch_size, workers)
+    assert (found.processes, found.name) == (processes, name)
+    on_gpu = Device(torch.device("cuda"), torch.float32, "a GPU")
+    assert shared_by_processes(on_gpu, batch_size, workers) == on_gpu

@@ -1,14 +1,19 @@
-"""One function for many items: in turn and in parallel processes."""
+"""One function for many items, in turn and in parallel processes; and processes that talk."""
 
 import math
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from pipeline.runtime import engine
-from pipeline.runtime.engine import available_cores, map_items, worker_count
+from pipeline.runtime.engine import Pipe, available_cores, beside, map_items, worker_count
+from pipeline.runtime.errors import MachineError, RequestError
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -86,3 +91,84 @@ def test_who_takes_the_results_may_stop():
 def test_workers_are_one_per_core_unless_they_are_set():
     assert available_cores() >= 1
     assert [worker_count(setting) for setting in (0, 1, 7)] == [available_cores(), 1, 7]
+
+
+def is_running(process: int) -> bool:
+    stat = Path(f"/proc/{process}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_processes_beside_this_one_talk_with_it_and_end_with_the_block(capfd: pytest.CaptureFixture[str]):
+    def work(pipe: Pipe, item: int) -> None:  # a local function, which is sent to another process by value
+        print("not shown")  # noqa: T201
+        while True:
+            pipe.send((os.getpid(), item + pipe.receive()))
+
+    with beside(work, [10, 20]) as pipes:
+        for pipe, number in zip(pipes, (1, 2), strict=True):
+            pipe.send(number)
+        answers = [pipe.receive() for pipe in pipes]
+        assert [is_running(process) for process, *_ in answers] == [True, True]
+    assert [answer[1:] for answer in answers] == [(11,), (22,)]
+    assert len({os.getpid(), *(process for process, *_ in answers)}) == 3
+    assert [is_running(process) for process, *_ in answers] == [False, False]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("error", [RequestError("it refuses"), MachineError("its disk is full"), ValueError("a bug")])
+def test_what_a_process_raises_is_raised_here(error: Exception, capfd: pytest.CaptureFixture[str]):
+    def fail(_: Pipe, __: int) -> None:
+        raise error
+
+    with beside(fail, [0]) as (pipe,), pytest.raises(type(error), match=str(error)) as caught:
+        pipe.receive()
+    assert str(caught.value) == str(error)
+    assert "in fail" in caught.value.__notes__[0]  # where it was raised, for the report of a bug
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_process_that_is_killed_is_one_error(capfd: pytest.CaptureFixture[str]):
+    def die(pipe: Pipe, _: int) -> None:
+        pipe.receive()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    gone = pytest.raises(MachineError, match=r"was ended by the system; .*\(--set device\.workers=1\)$")
+    with beside(die, [0]) as (pipe,):
+        pipe.send("now")
+        with gone:
+            pipe.receive()
+        with gone:
+            pipe.send("more")
+    assert capfd.readouterr() == ("", "")
+
+
+ENDLESS = """
+import os, time
+from pipeline.runtime.engine import beside
+def work(pipe, _):
+    pipe.send(os.getpid())
+    time.sleep(600)
+with beside(work, [0]) as (pipe,):
+    print(pipe.receive(), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_processes_end_with_this_one_even_when_it_is_killed():
+    first = subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert first.stdout is not None
+    assert first.stderr is not None
+    other = int(first.stdout.readline())
+    assert is_running(other)
+    first.kill()
+    first.wait()
+    for _ in range(100):
+        if not is_running(other):
+            break
+        time.sleep(0.1)
+    assert not is_running(other)
+    assert first.stderr.read() == b""
+    first.stdout.close()
+    first.stderr.close()

@@ -1,7 +1,7 @@
 """For the tests of the train loop: a small student, a small training set and a training that is recorded."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,7 @@ class Probe:
     settings: TrainingSettings
     seed: int
     identity: str
+    processes: int = 1
     results: list[EpochResult] = field(default_factory=list)
 
     @property
@@ -66,7 +67,8 @@ class Probe:
             self.results.append(result)
             on_epoch(result)
 
-        return train(network, training_set(self.folder, images), loss_of, self.training, CPU, remember).network
+        device = replace(CPU, processes=self.processes)
+        return train(network, training_set(self.folder, images), loss_of, self.training, device, remember).network
 
     def facts(self) -> dict[str, object]:
         return load_tensors(self.training.checkpoint)[1]
@@ -89,10 +91,10 @@ def settings() -> Callable[..., TrainingSettings]:
 
 @pytest.fixture
 def new_probe(settings: Callable[..., TrainingSettings]) -> Callable[..., Probe]:
-    """new_probe(folder, seed=, identity=, name=value, ...) -> a Probe with settings changed."""
+    """new_probe(folder, seed=, identity=, processes=, name=value, ...) -> a Probe with settings changed."""
 
-    def build(folder: Path, *, seed: int = 5, identity: str = "one", **changed: object) -> Probe:
-        return Probe(folder, settings(**changed), seed, identity)
+    def build(folder: Path, *, seed: int = 5, identity: str = "one", processes: int = 1, **changed: object) -> Probe:
+        return Probe(folder, settings(**changed), seed, identity, processes)
 
     return build
 
