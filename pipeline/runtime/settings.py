@@ -28,7 +28,15 @@ class DataSettings(Section):
     """How the images of the contest are read."""
 
     # a multiple of 16, because the students pool four times
-    image_size: int = setting(64, "side of the square images", "pixels", ge=16, le=1024, multiple_of=16)
+    image_size: int = setting(
+        64,
+        'side of the square images; a run also takes "auto": that of its pictures, at most 64, or with --minutes as '
+        "large as the plan allows",
+        "pixels",
+        ge=16,
+        le=1024,
+        multiple_of=16,
+    )
     validation_fraction: float = setting(
         0.2,
         "stratified share of training held out, where the contest has no validation split",

@@ -1,39 +1,48 @@
 """Carries out the whole run, or one stage of a run that was started before."""
 
+import time
+from collections.abc import Sequence
+
 from pipeline.contest.digits import write_digits
 from pipeline.runtime.atomic import atomic_folder
 from pipeline.runtime.console import say
 from pipeline.runtime.device import pick_device
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.records import read_manifest
-from pipeline.runtime.request import Job, load_request, save_request
+from pipeline.runtime.request import Job, Request, load_request, save_request
 from pipeline.stages.carry_out import carry_out, run_wave
 from pipeline.stages.check_request import check_request
 from pipeline.stages.delivery.deliver import MANIFEST, deliver
+from pipeline.stages.planning.lines import taken_line
+from pipeline.stages.planning.plan import with_plan
 from pipeline.stages.request import embedded_contest, is_embedded
 from pipeline.stages.run import STAGES, Stage, stage_named
 
 
-def run_all(job: Job) -> None:
-    """Carry out a request from the contest to the delivered files.
+def run_all(asked: Job, changes: Sequence[str]) -> None:
+    """Carry out a request from the contest to the delivered files; changes: those of --set, for a plan.
 
     What is wrong with the request is refused first, before anything is trained. Raises RequestError, and
     AnswerIsNoError where the file does not fit.
     """
-    request = job.request
-    device = pick_device(job.settings.device)
-    _write_digits(job)
-    check_request(job)
-    with job.run.locked(f"run {job.run.name} is going on in another process; give this one another --name"):
-        _say_changes(job)
+    started, device = time.monotonic(), pick_device(asked.settings.device)
+    _write_digits(asked)
+    check_request(asked)
+    with asked.run.locked(f"run {asked.run.name} is going on in another process; give this one another --name"):
+        resumed = asked.run.request.exists()
+        _say_changes(asked)
+        job = with_plan(asked, changes)
+        request = job.request
         save_request(job.run, request)
-        say(f"run {request.name}: {request.data}, preset {request.preset}, {request.protocol}, on {device.name}")
+        say(f"run {request.name}: {request.data}, {_recipe(request)}, {request.protocol}, on {device.name}")
         stages, seconds = [stage for stage in STAGES if stage.needed(job)], {}
         for number, stage in enumerate(stages, 1):
             say(f"stage {number} of {len(stages)}: {stage.name}")
             seconds[stage.name] = carry_out(stage, job)
         took = {name: value for name, value in seconds.items() if value is not None}
         run_wave(deliver(job, took), full_check=job.full_check)
+        if request.minutes is not None and request.plan:
+            say(taken_line(request.minutes, request.plan, time.monotonic() - started, resumed=resumed))
         _say_delivered(job)
 
 
@@ -50,6 +59,11 @@ def run_stage(stage: Stage, job: Job, member: int | None) -> None:
         carry_out(stage_named("verify"), job)
 
 
+def _recipe(request: Request) -> str:
+    """Where the settings of a run come from."""
+    return f"preset {request.preset}" if request.plan is None else f"planned for {request.minutes:g} minutes"
+
+
 def _say_changes(job: Job) -> None:
     """A line for what an existing run is asked now and was not before, but for its settings: their steps tell."""
     try:
@@ -60,6 +74,8 @@ def _say_changes(job: Job) -> None:
         old, new = getattr(before, name), getattr(job.request, name)
         if old != new:
             say(f"run {job.run.name}: {name.replace('_', ' ')} was {old or 'none'}, now {new or 'none'}")
+    if before.plan and job.request.minutes is not None and not job.request.plan:
+        say(f"run {job.run.name}: asked for {job.request.minutes:g} minutes, was {before.minutes:g}: a new plan")
 
 
 def _write_digits(job: Job) -> None:
