@@ -120,7 +120,7 @@ def _run(given: Namespace, root: Path) -> int:
     arguments = dataclasses.replace(
         run_arguments(given), budget_bytes=given.budget, final=given.final, minutes=given.minutes
     )
-    request = resolve(arguments, root, _preset_of_this_machine, _size_of_pictures)
+    request = resolve(arguments, root, _preset_of_this_machine, _size_of_images)
     from pipeline.stages.whole_run import run_all
 
     run_all(Job(RunFolder(root, request.name), request, given.rehash), arguments.changes)
@@ -133,8 +133,8 @@ def _preset_of_this_machine() -> str:
     return "cpu" if cuda_fault() else "gpu"
 
 
-def _size_of_pictures(data: Path) -> int:
-    from pipeline.stages.planning.pictures import automatic_size
+def _size_of_images(data: Path) -> int:
+    from pipeline.stages.planning.image_files import automatic_size
 
     return automatic_size(data)
 
@@ -237,7 +237,7 @@ def _study(given: Namespace, root: Path) -> int:
     arguments = dataclasses.replace(
         run_arguments(given), name=name, preset=given.preset or "study", budget_bytes=largest, study=given.study
     )
-    request = resolve(arguments, root, _preset_of_this_machine, _size_of_pictures)
+    request = resolve(arguments, root, _preset_of_this_machine, _size_of_images)
     from pipeline.studies.engine.run_study import run_study
 
     stated = preset_values(request.preset, arguments.changes)

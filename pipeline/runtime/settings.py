@@ -30,8 +30,7 @@ class DataSettings(Section):
     # a multiple of 16, because the students pool four times
     image_size: int = setting(
         64,
-        'side of the square images; a run also takes "auto": that of its pictures, at most 64, or with --minutes as '
-        "large as the plan allows",
+        'side of the square images; "auto", of a run: at most the short side of its images',
         "pixels",
         ge=16,
         le=1024,

@@ -45,7 +45,7 @@ def resolve(
 ) -> Request:
     """The request; a used --name without --data goes on with that run's contest and, without --preset, its preset.
 
-    `default_preset` names what this machine can carry, and `automatic_size` the image size for a contest's pictures;
+    `default_preset` names what this machine can carry, and `automatic_size` the image size for a contest's images;
     they are asked only after the contest is known to exist. A request with minutes that has no plan yet has the
     settings of the smallest. Raises RequestError for a bad name, preset, setting, or a contest or soft labels file
     that does not exist.
@@ -59,8 +59,8 @@ def resolve(
         raise RequestError(f"{named.request}: damaged; give --data and what else the run was asked for again")
     data = arguments.data or (Path(goes_on.data) if goes_on else data_beside(root))
     run = named or RunFolder(root, contest_name(data))
-    pictures = None if data is None or is_embedded(run, str(data)) else data
-    check_data(pictures)
+    files = None if data is None or is_embedded(run, str(data)) else data
+    check_data(files)
     recorded = _recorded(run)
     minutes = arguments.minutes or (goes_on.minutes if goes_on and not arguments.preset else None)
     plan = _plan_made_before(recorded, arguments, minutes)
@@ -69,7 +69,7 @@ def resolve(
     else:
         preset = arguments.preset or (goes_on.preset if goes_on else "demo" if data is None else default_preset())
         # the embedded digits are scans of 8x8 pixels
-        size = functools.partial(automatic_size, pictures) if pictures else lambda: SMALLEST
+        size = functools.partial(automatic_size, files) if files else lambda: SMALLEST
         settings = preset_settings(preset, changes, arguments.study, size)
     data = data or embedded_contest(run)
     if arguments.inductive and settings.distill.final_phase.images == "testing":

@@ -61,7 +61,9 @@ def run_stage(stage: Stage, job: Job, member: int | None) -> None:
 
 def _recipe(request: Request) -> str:
     """Where the settings of a run come from."""
-    return f"preset {request.preset}" if request.plan is None else f"planned for {request.minutes:g} minutes"
+    if request.minutes is None:
+        return f"preset {request.preset}"
+    return f"{'planned' if request.plan else 'a new plan'} for {request.minutes:g} minutes"
 
 
 def _say_changes(job: Job) -> None:
@@ -70,12 +72,12 @@ def _say_changes(job: Job) -> None:
         before = load_request(job.run)
     except RequestError:  # there is none, or a damaged one
         return
-    for name in ("preset", "budget_bytes", "protocol", "soft_labels"):
+    if _recipe(before) != _recipe(job.request):
+        say(f"run {job.run.name}: was {_recipe(before)}, now {_recipe(job.request)}")
+    for name in ("budget_bytes", "protocol", "soft_labels"):
         old, new = getattr(before, name), getattr(job.request, name)
         if old != new:
             say(f"run {job.run.name}: {name.replace('_', ' ')} was {old or 'none'}, now {new or 'none'}")
-    if before.plan and job.request.minutes is not None and not job.request.plan:
-        say(f"run {job.run.name}: asked for {job.request.minutes:g} minutes, was {before.minutes:g}: a new plan")
 
 
 def _write_digits(job: Job) -> None:

@@ -71,8 +71,9 @@ def planned_settings(rung: Rung, image_size: int, changes: Sequence[str]) -> Set
     stated = stated_size(changed({}, changes))
     size = stated if isinstance(stated, int) else image_size
     values = changed(merge(read_preset(BASE), rung_values(rung, size)), changes)
-    automatic = {"data": {"image_size": size}} if stated_size(values) in (None, AUTO) else {}
-    return validate(merge(values, automatic), f"--minutes, preset {BASE}")
+    if stated_size(values) == AUTO:
+        values = merge(values, {"data": {"image_size": size}})
+    return validate(values, f"--minutes, preset {BASE}")
 
 
 def rung_values(rung: Rung, image_size: int) -> dict[str, Any]:
@@ -81,6 +82,7 @@ def rung_values(rung: Rung, image_size: int) -> dict[str, Any]:
     teach = {"epochs": rung.member_epochs, "sizes": member_sizes(image_size), "members": _members(rung, mixed=mixed)}
     views = {"teacher_views": rung.teacher_views, "student_views": rung.student_views}
     return {
+        "data": {"image_size": image_size},
         "views": views if mixed else views | {"teacher_policy": "student"},
         "teach": teach if mixed else teach | {"augment": {"mix_probability": 0.0}},
         "distill": {"epochs": rung.student_epochs},

@@ -16,6 +16,7 @@ from pipeline.runtime.plan import Plan, PlannedSeconds, Rung
 from pipeline.runtime.request import Job
 from pipeline.stages.check_request import contest_of
 from pipeline.stages.planning.forecast import Speeds, forecast
+from pipeline.stages.planning.image_files import short_side
 from pipeline.stages.planning.ladder import (
     LADDER,
     RUNG_BEFORE_PIXELS,
@@ -24,7 +25,6 @@ from pipeline.stages.planning.ladder import (
     without_members,
 )
 from pipeline.stages.planning.lines import plan_lines
-from pipeline.stages.planning.pictures import picture_side
 from pipeline.stages.planning.sizes import USUAL, candidates, stated_size
 from pipeline.stages.planning.trial import measure
 from pipeline.stages.request import with_absolute_path
@@ -98,7 +98,7 @@ def _rungs(job: Job) -> tuple[Rung, ...]:
 
 
 def _sizes(plans: _Plans) -> tuple[int, ...]:
-    """The image sizes to choose from: the one of --set, the usual one for given soft labels, or what the pictures have.
+    """The image sizes to choose from: the one of --set, the usual one for given soft labels, or those of the images.
 
     Soft labels are of views of one size, which their file does not state.
     """
@@ -107,4 +107,4 @@ def _sizes(plans: _Plans) -> tuple[int, ...]:
         return (stated,)
     if plans.asked.request.soft_labels:
         return (USUAL,)
-    return candidates(picture_side(open_source(Path(plans.asked.request.data)), plans.contest.splits["training"]))
+    return candidates(short_side(open_source(Path(plans.asked.request.data)), plans.contest.splits["training"]))

@@ -17,12 +17,12 @@ def stated_size(values: Mapping[str, Any]) -> Any:
 
 
 def largest_size(side: int) -> int:
-    """The largest size worth training on pictures whose short side is `side`: not above it, and from 32 to 224."""
+    """The largest size worth training on images whose short side is `side`: not above it, and from 32 to 224."""
     return min(LARGEST, max(SMALLEST, side // STEP * STEP))
 
 
 def candidates(side: int) -> tuple[int, ...]:
-    """The sizes that a plan chooses from, for pictures whose short side is `side`, ascending."""
+    """The sizes that a plan chooses from, for images whose short side is `side`, ascending."""
     return tuple(size for size in CANDIDATES if size <= largest_size(side))
 
 

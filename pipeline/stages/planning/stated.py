@@ -7,7 +7,7 @@ from pipeline.runtime.load_settings import merge, preset_values, validate
 from pipeline.runtime.plan import Plan
 from pipeline.runtime.settings import Settings
 from pipeline.stages.planning.ladder import LADDER, planned_settings, without_members
-from pipeline.stages.planning.sizes import AUTO, SMALLEST, stated_size, with_size
+from pipeline.stages.planning.sizes import AUTO, SMALLEST, USUAL, stated_size, with_size
 
 LARGEST_SETTING = 1024  # pixels, of data.image_size
 
@@ -28,6 +28,8 @@ def preset_settings(preset: str, changes: Sequence[str], study: str, automatic_s
 
 def first_settings(plan: Plan | None, changes: Sequence[str], *, given_labels: bool) -> Settings:
     """The settings of a plan; without one those of the smallest, for the checks that come before the trial."""
-    smallest = without_members(LADDER[0], 1) if given_labels else LADDER[0]
-    rung, size = (plan.rung, plan.image_size) if plan else (smallest, SMALLEST)
-    return planned_settings(rung, size, changes)
+    if plan:
+        return planned_settings(plan.rung, plan.image_size, changes)
+    if given_labels:
+        return planned_settings(without_members(LADDER[0], 1), USUAL, changes)
+    return planned_settings(LADDER[0], SMALLEST, changes)

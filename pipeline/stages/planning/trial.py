@@ -30,7 +30,8 @@ from pipeline.runtime.request import Job
 from pipeline.runtime.settings import DeviceSettings
 from pipeline.runtime.training_settings import MemberSettings, TrainingSettings
 from pipeline.stages.planning.forecast import MemberSpeed, Speeds, at_once, kind_of, kind_row
-from pipeline.stages.planning.pictures import sample
+from pipeline.stages.planning.image_files import sample
+from pipeline.stages.planning.sizes import USUAL
 from pipeline.stages.student.network import choose_architecture
 from pipeline.stages.teacher.member_steps import members_at_once
 from pipeline.training.inference import predict_log_probs
@@ -39,7 +40,8 @@ from pipeline.training.losses import member_loss, student_loss
 from pipeline.training.members import inference_member
 
 # Steps of an epoch; of each image size a first epoch warms up and a second is timed: 20 steps, 24 at three sizes.
-STUDENT_STEPS, MEMBER_STEPS = 10, 4
+# Large images have fewer, so that the trial stays short.
+STUDENT_STEPS, MEMBER_STEPS, FEWEST_STEPS = 10, 4, 2
 PREDICTED, VIEWED, DECODED = 256, 64, 32  # images
 NEVER_SECONDS = 1e9
 CPU = Device(torch.device("cpu"), torch.float32, "cpu")  # packed files predict there, in float32
@@ -127,7 +129,8 @@ def _time_student(job: Job, classes: tuple[str, ...], folder: Path) -> tuple[flo
 
 
 def _random_set(settings: TrainingSettings, steps: int, classes: int, image_size: int, folder: Path) -> TrainingSet:
-    """A training set of so many images that an epoch has `steps` steps; only a student's has soft labels."""
+    """A training set of so many images that an epoch has `steps` steps, or fewer; only a student's has soft labels."""
+    steps = max(FEWEST_STEPS, round(steps * min(1.0, USUAL / image_size) ** 2))
     count, of_member = steps * settings.batch_size, isinstance(settings, MemberSettings)
     soft_VNC = None if of_member else torch.randn(1, count, classes).log_softmax(2).half()
     sizes = settings.sizes if of_member else ()

@@ -1,4 +1,4 @@
-"""What the pictures of a contest are like: their own side, from the headers of a sample."""
+"""The images of a contest as their files are: the short side, from the headers of a sample."""
 
 import io
 import statistics
@@ -23,23 +23,23 @@ def sample(records: Sequence[Record], most: int) -> list[str]:
     return [records[i * len(records) // count].file for i in range(count)]
 
 
-def picture_side(source: Source, records: Sequence[Record]) -> int:
+def short_side(source: Source, records: Sequence[Record]) -> int:
     """Median short side of a sample, in pixels; only headers are read. 0 where none can be read."""
-    sides = [side for file in sample(records, MOST_OPENED) if (side := _short_side(source.read(file)))]
+    sides = [side for file in sample(records, MOST_OPENED) if (side := _side_in_header(source.read(file)))]
     return int(statistics.median(sides)) if sides else 0
 
 
 def automatic_size(data: Path) -> int:
-    """The image size of a run without minutes: 64, or less for smaller pictures. Says which, in one line."""
+    """The image size of a run without minutes: 64, or less for smaller images. Says which, in one line."""
     own, source = DataSettings(), open_source(data)
     contest = read_contest(source, validation_fraction=own.validation_fraction, seed=own.seed)
-    side = picture_side(source, contest.splits["training"])
+    side = short_side(source, contest.splits["training"])
     size = min(USUAL, largest_size(side))
-    say(f"data.image_size auto: {size} pixels (median side of the pictures {side}; without --minutes at most {USUAL})")
+    say(f"data.image_size auto: {size} pixels (short side of the images {side}; without --minutes at most {USUAL})")
     return size
 
 
-def _short_side(content: bytes) -> int:
+def _side_in_header(content: bytes) -> int:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             return min(image.size)
