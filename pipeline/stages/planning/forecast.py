@@ -10,7 +10,7 @@ from pipeline.training.schedule import validates_after
 
 SAFETY_SHARE, SAFETY_SECONDS = 0.08, 30.0
 LOW_BIT = 1.25  # a step with low-bit weights takes so many times one with float weights
-PACK_SECONDS = 20.0  # to code the weights, whatever the images
+FIXED_SECONDS = 40.0  # whatever the images: the trial itself, starting processes, coding the weights
 MEASURED_FILES = 6  # packed files that are measured on validation
 
 
@@ -119,7 +119,7 @@ def _student(job: Job, images: Mapping[str, int], speeds: Speeds) -> float:
 def _packing(job: Job, images: Mapping[str, int], speeds: Speeds) -> float:
     flips = 2 if job.settings.tta_flip() else 1
     predicted = sum(images.values()) + MEASURED_FILES * _validation_images(job, images)
-    return PACK_SECONDS + flips * predicted * speeds.packed
+    return FIXED_SECONDS + flips * predicted * speeds.packed
 
 
 def _validations(epochs: int) -> int:

@@ -38,4 +38,4 @@ def _members(settings: Settings) -> str:
 
 def _minutes(seconds: float) -> str:
     minutes = seconds / 60
-    return f"{minutes:.0f}" if minutes >= EXACT_BELOW else f"{round(minutes, 1):g}"
+    return f"{minutes:.{0 if minutes >= EXACT_BELOW else 1}f}"

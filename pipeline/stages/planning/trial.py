@@ -131,9 +131,9 @@ def _time_student(job: Job, classes: tuple[str, ...], folder: Path) -> tuple[flo
 def _random_set(settings: TrainingSettings, steps: int, classes: int, image_size: int, folder: Path) -> TrainingSet:
     """A training set of so many images that an epoch has `steps` steps, or fewer; only a student's has soft labels."""
     steps = max(FEWEST_STEPS, round(steps * min(1.0, USUAL / image_size) ** 2))
-    count, of_member = steps * settings.batch_size, isinstance(settings, MemberSettings)
-    soft_VNC = None if of_member else torch.randn(1, count, classes).log_softmax(2).half()
-    sizes = settings.sizes if of_member else ()
+    count = steps * settings.batch_size
+    soft_VNC = None if isinstance(settings, MemberSettings) else torch.randn(1, count, classes).log_softmax(2).half()
+    sizes = settings.sizes if isinstance(settings, MemberSettings) else ()
     views = [[_random_images(folder / "trained.npy", count, image_size)]]
     return TrainingSet(views, torch.arange(count) % classes, soft_VNC, classes, NORMALISATION, sizes=sizes)
 

@@ -48,7 +48,7 @@ def test_every_part_of_a_run():
     members = 10 * 1000 * 0.010 + 2 * 200 * 0.001  # validated after epochs 5 and 10; both side by side
     labels = (3 * 1000 + 2 * 200 + 3 * 300) * 0.001  # two views and a mirror image; validation: one and a mirror image
     student = (8 + 1.25 * 4) * 1300 * 0.020 + (2 + 1) * 200 * 0.020 / 3
-    packing = 20 + 2 * (1500 + 6 * 200) * 0.003
+    packing = 40 + 2 * (1500 + 6 * 200) * 0.003
     assert parts_of(job_of()) == pytest.approx((prepare, members, labels, student, packing))
 
 
@@ -70,7 +70,7 @@ def test_a_final_run_trains_on_validation_and_measures_nothing_there():
     assert members == pytest.approx(10 * 1200 * 0.010)
     assert labels == pytest.approx(3 * 1500 * 0.001)
     assert student == pytest.approx(13 * 1500 * 0.020)
-    assert packing == pytest.approx(20 + 2 * 1500 * 0.003)
+    assert packing == pytest.approx(40 + 2 * 1500 * 0.003)
 
 
 def test_given_soft_labels_need_no_member():
