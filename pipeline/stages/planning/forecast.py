@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.runtime.plan import PlannedSeconds
 from pipeline.runtime.request import Job
-from pipeline.runtime.training_settings import MemberSettings
+from pipeline.runtime.training_settings import AugmentSettings, MemberSettings
 from pipeline.training.schedule import validates_after
 
 SAFETY_SHARE, SAFETY_SECONDS = 0.08, 30.0
@@ -44,13 +44,14 @@ class Speeds:
 
 
 def kind_of(row: MemberSettings) -> str:
-    """What two members share that take equally long per image: all but seed, policy and number of epochs."""
+    """What two members share that take about equally long per image: all but seed, views, mixing and epochs."""
     return kind_row(row).model_dump_json()
 
 
 def kind_row(row: MemberSettings) -> MemberSettings:
     """The row that stands for its kind."""
-    return row.model_copy(update={"seed": 0, "policy": "", "epochs": max(1, len(row.sizes)), "weights": ""})
+    alike = {"seed": 0, "policy": "", "augment": AugmentSettings(), "epochs": max(1, len(row.sizes)), "weights": ""}
+    return row.model_copy(update=alike)
 
 
 def forecast(job: Job, images: Mapping[str, int], speeds: Speeds) -> PlannedSeconds:

@@ -110,5 +110,7 @@ def test_at_other_sizes_all_but_decoding_grows_with_the_pixels():
 def test_members_are_of_a_kind_where_their_images_take_equally_long():
     first, second = job_of().settings.teach.members
     assert kind_of(first) == kind_of(second)
+    mixed = job_of(["teach.augment.mix_probability=0.0", "teach.epochs=30"]).settings.teach.members[0]
+    assert kind_of(mixed) == kind_of(first)
     other = job_of(["teach.members.1.batch_size=64"]).settings.teach.members[1]
     assert kind_of(other) != kind_of(second)
