@@ -117,11 +117,13 @@ def _command_list() -> str:
 
 
 def _run(given: Namespace, root: Path) -> int:
-    arguments = dataclasses.replace(run_arguments(given), budget_bytes=given.budget, final=given.final)
-    request = resolve(arguments, root, _preset_of_this_machine)
+    arguments = dataclasses.replace(
+        run_arguments(given), budget_bytes=given.budget, final=given.final, minutes=given.minutes
+    )
+    request = resolve(arguments, root, _preset_of_this_machine, _size_of_images)
     from pipeline.stages.whole_run import run_all
 
-    run_all(Job(RunFolder(root, request.name), request, given.rehash))
+    run_all(Job(RunFolder(root, request.name), request, given.rehash), arguments.changes)
     return 0
 
 
@@ -129,6 +131,12 @@ def _preset_of_this_machine() -> str:
     from pipeline.runtime.device import cuda_fault
 
     return "cpu" if cuda_fault() else "gpu"
+
+
+def _size_of_images(data: Path) -> int:
+    from pipeline.stages.planning.image_files import automatic_size
+
+    return automatic_size(data)
 
 
 def _stage_command(stage: Stage) -> Command:
@@ -229,7 +237,7 @@ def _study(given: Namespace, root: Path) -> int:
     arguments = dataclasses.replace(
         run_arguments(given), name=name, preset=given.preset or "study", budget_bytes=largest, study=given.study
     )
-    request = resolve(arguments, root, _preset_of_this_machine)
+    request = resolve(arguments, root, _preset_of_this_machine, _size_of_images)
     from pipeline.studies.engine.run_study import run_study
 
     stated = preset_values(request.preset, arguments.changes)

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import preset_names
 from pipeline.runtime.settings import BUDGET_BYTES
-from pipeline.stages.request import RunArguments, budget
+from pipeline.stages.request import RunArguments, budget, minutes
 from pipeline.stages.study_catalogue import study_summaries
 
 
@@ -45,6 +45,8 @@ def run_options(parser: ArgumentParser) -> None:
         meaning="the contest; default: data/ or data.zip beside run.sh, else scikit-learn digits",
     )
     _preset_options(parser, "that of an existing run; else demo for the digits, gpu with a CUDA GPU, cpu without")
+    meaning = "plan the run for so many minutes on this machine, instead of a preset"
+    parser.add_argument("--minutes", metavar="T", type=minutes, help=meaning)
     parser.add_argument("--name", metavar="NAME", help="name of the run's folders; default: the contest's name")
     _budget_option(parser)
     _student_options(parser)

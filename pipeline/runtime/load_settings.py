@@ -1,6 +1,7 @@
 """Settings from a preset and `--set` changes; an error is one line with the nearest name that exists."""
 
 import contextlib
+import copy
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,10 +30,15 @@ def load_settings(preset: str, changes: list[str]) -> Settings:
 
 def preset_values(preset: str, changes: Sequence[str]) -> dict[str, Any]:
     """The values that a preset and the changes over it state, before anything is inherited. Raises RequestError."""
-    values = read_preset(preset)
+    return changed(read_preset(preset), changes)
+
+
+def changed(values: Mapping[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """Plain values with the `--set key=value` changes over them. Raises RequestError for one that is none."""
+    laid_over = copy.deepcopy(dict(values))
     for change in changes:
-        _lay_over(values, change)
-    return values
+        _lay_over(laid_over, change)
+    return laid_over
 
 
 def validate(values: dict[str, Any], where: str) -> Settings:

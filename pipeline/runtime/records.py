@@ -147,6 +147,7 @@ class Manifest(Record):
     protocol: str
     final_phase: str
     seeds: dict[str, Any]
+    minutes: dict[str, float] | None = None  # of a run that was planned for some: asked for, and planned
     budget_bytes: int
     packed_bytes: int
     fits: bool

@@ -10,6 +10,7 @@ from pipeline.runtime.atomic import write_json
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import SPLITS, RunFolder
 from pipeline.runtime.load_settings import tuples
+from pipeline.runtime.plan import Plan
 from pipeline.runtime.records import CpuArithmetic
 from pipeline.runtime.section import Section
 from pipeline.runtime.settings import BUDGET_BYTES, Settings, StepDevice
@@ -27,6 +28,8 @@ class Request(Section):
     final: bool = False  # validation joins training, and no validation figure is claimed
     study: str = ""  # name of the study; empty: a run
     soft_labels: tuple[str, ...] = ()  # given files of soft labels; empty: teach and export make them
+    minutes: float | None = None  # that the run was asked to take; None: as long as its settings take
+    plan: Plan | None = None  # that was made for these minutes, and that the settings follow; None: not yet, or none
     settings: Settings
 
     @property

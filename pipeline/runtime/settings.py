@@ -29,7 +29,14 @@ class DataSettings(Section):
     """How the images of the contest are read."""
 
     # a multiple of 16, because the students pool four times
-    image_size: int = setting(64, "side of the square images", "pixels", ge=16, le=1024, multiple_of=16)
+    image_size: int = setting(
+        64,
+        'side of the square images; "auto", of a run: at most the short side of its images',
+        "pixels",
+        ge=16,
+        le=1024,
+        multiple_of=16,
+    )
     validation_fraction: float = setting(
         0.2,
         "stratified share of training held out, where the contest has no validation split",

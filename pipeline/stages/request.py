@@ -1,5 +1,6 @@
 """From the words on the command line to a resolved request: which contest, preset, name, budget. No torch."""
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +9,13 @@ from pathlib import Path
 from pipeline.contest.source import open_source
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import RunFolder, check_name, steps_used_by
-from pipeline.runtime.load_settings import load_settings
+from pipeline.runtime.plan import Plan
 from pipeline.runtime.request import Request, load_request
 from pipeline.runtime.settings import BUDGET_BYTES, Settings
 from pipeline.runtime.steps import receipt_reads
+from pipeline.stages.planning.ladder import BASE
+from pipeline.stages.planning.sizes import SMALLEST
+from pipeline.stages.planning.stated import first_settings, preset_settings
 
 DEMONSTRATION_NAME = "digits"
 DECODE = "prepare-decode"  # the step that reads the contest
@@ -30,29 +34,48 @@ class RunArguments:
     final: bool = False
     changes: tuple[str, ...] = ()  # key=value, of --set
     study: str = ""  # empty: a run
+    minutes: float | None = None  # that the run is to take
 
 
-def resolve(arguments: RunArguments, root: Path, default_preset: Callable[[], str]) -> Request:
+def resolve(
+    arguments: RunArguments,
+    root: Path,
+    default_preset: Callable[[], str],
+    automatic_size: Callable[[Path], int],
+) -> Request:
     """The request; a used --name without --data goes on with that run's contest and, without --preset, its preset.
 
-    `default_preset` names what this machine can carry; it is asked only after the contest is known to exist. Raises
-    RequestError for a bad name, preset, setting, or a contest or soft labels file that does not exist.
+    `default_preset` names what this machine can carry, and `automatic_size` the image size for a contest's images;
+    they are asked only after the contest is known to exist. A request with minutes that has no plan yet has the
+    settings of the smallest. Raises RequestError for a bad name, preset, setting, or a contest or soft labels file
+    that does not exist.
     """
+    if arguments.minutes is not None and arguments.preset:
+        raise RequestError("--minutes with --preset: a preset is a plan made before; give --minutes or --preset")
+    changes = arguments.changes
     named = None if arguments.name is None else RunFolder(root, check_name(arguments.name))
     goes_on = _recorded(named) if named and not arguments.data else None
     if named and not arguments.data and not goes_on and named.request.exists():
         raise RequestError(f"{named.request}: damaged; give --data and what else the run was asked for again")
     data = arguments.data or (Path(goes_on.data) if goes_on else data_beside(root))
     run = named or RunFolder(root, contest_name(data))
-    if data is not None and not is_embedded(run, str(data)):
-        check_data(data)
-    preset = arguments.preset or (goes_on.preset if goes_on else "demo" if data is None else default_preset())
-    settings = load_settings(preset, list(arguments.changes))
+    files = None if data is None or is_embedded(run, str(data)) else data
+    check_data(files)
+    recorded = _recorded(run)
+    minutes = arguments.minutes or (goes_on.minutes if goes_on and not arguments.preset else None)
+    plan = _plan_made_before(recorded, arguments, minutes)
+    if minutes is not None:
+        preset, settings = BASE, first_settings(plan, changes, given_labels=bool(arguments.soft_labels))
+    else:
+        preset = arguments.preset or (goes_on.preset if goes_on else "demo" if data is None else default_preset())
+        # the embedded digits are scans of 8x8 pixels
+        size = functools.partial(automatic_size, files) if files else lambda: SMALLEST
+        settings = preset_settings(preset, changes, arguments.study, size)
     data = data or embedded_contest(run)
     if arguments.inductive and settings.distill.final_phase.images == "testing":
         expected = 'found "testing", which --inductive bans; expected "auto" or "none"'
         raise RequestError(f"distill.final_phase.images: {expected}")
-    if recorded := _recorded(run):
+    if recorded:
         _refuse_another_kind(run, recorded.study, arguments.study)
         _refuse_another_contest(run, Path(recorded.data), data)
     return Request(
@@ -64,8 +87,19 @@ def resolve(arguments: RunArguments, root: Path, default_preset: Callable[[], st
         final=arguments.final,
         study=arguments.study,
         soft_labels=_existing(arguments.soft_labels),
+        minutes=minutes,
+        plan=plan,
         settings=with_absolute_path(settings),
     )
+
+
+def _plan_made_before(recorded: Request | None, arguments: RunArguments, minutes: float | None) -> Plan | None:
+    """The plan of the run of this name, where it was made for the same; without minutes none."""
+    if recorded is None or minutes is None:
+        return None
+    asked = (minutes, arguments.budget_bytes, arguments.inductive, arguments.final, bool(arguments.soft_labels))
+    before = (recorded.minutes, recorded.budget_bytes, recorded.inductive, recorded.final, bool(recorded.soft_labels))
+    return recorded.plan if asked == before else None
 
 
 def check_data(data: Path | None) -> None:
@@ -80,6 +114,13 @@ def budget(text: str) -> int:
     if not re.fullmatch(r"-?\d+", digits) or int(digits) <= 0:
         raise RequestError(f"--budget {text}: expected a number of bytes above 0, such as 300000")
     return int(digits)
+
+
+def minutes(text: str) -> float:
+    """A number of minutes above 0, fractions allowed."""
+    if not re.fullmatch(r"-?(\d+\.?\d*|\.\d+)", text) or float(text) <= 0:
+        raise RequestError(f"--minutes {text}: expected a number of minutes above 0, such as 30 or 7.5")
+    return float(text)
 
 
 def data_beside(root: Path) -> Path | None:

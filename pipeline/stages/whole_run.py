@@ -1,42 +1,51 @@
 """Carries out the whole run, or one stage of a run that was started before."""
 
+import time
+from collections.abc import Sequence
+
 from pipeline.contest.digits import write_digits
 from pipeline.runtime.atomic import atomic_folder
 from pipeline.runtime.console import say
 from pipeline.runtime.device import pick_device, usable_device
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.records import read_manifest
-from pipeline.runtime.request import Job, load_request, save_request
+from pipeline.runtime.request import Job, Request, load_request, save_request
 from pipeline.stages.arithmetic import with_arithmetic
 from pipeline.stages.carry_out import carry_out, run_wave
 from pipeline.stages.check_request import check_request
 from pipeline.stages.delivery.deliver import MANIFEST, deliver
+from pipeline.stages.planning.lines import taken_line
+from pipeline.stages.planning.plan import with_plan
 from pipeline.stages.request import embedded_contest, is_embedded
 from pipeline.stages.run import STAGES, Stage, stage_named
 
 
-def run_all(job: Job) -> None:
-    """Carry out a request from the contest to the delivered files.
+def run_all(asked: Job, changes: Sequence[str]) -> None:
+    """Carry out a request from the contest to the delivered files; changes: those of --set, for a plan.
 
     What is wrong with the request is refused first, before anything is trained. Raises RequestError, and
     AnswerIsNoError where the file does not fit.
     """
-    request = job.request
-    usable_device(job.settings.device)  # refuses a device that is not there
-    _write_digits(job)
-    check_request(job)
-    with job.run.locked(f"run {job.run.name} is going on in another process; give this one another --name"):
-        _say_changes(job)
+    started = time.monotonic()
+    usable_device(asked.settings.device)  # refuses a device that is not there
+    _write_digits(asked)
+    check_request(asked)
+    with asked.run.locked(f"run {asked.run.name} is going on in another process; give this one another --name"):
+        resumed = asked.run.request.exists()
+        _say_changes(asked)
+        job = with_plan(with_arithmetic(asked), changes)
+        request = job.request
         save_request(job.run, request)
-        job = with_arithmetic(job)
         on = pick_device(job.device).name
-        say(f"run {request.name}: {request.data}, preset {request.preset}, {request.protocol}, on {on}")
+        say(f"run {request.name}: {request.data}, {_recipe(request)}, {request.protocol}, on {on}")
         stages, seconds = [stage for stage in STAGES if stage.needed(job)], {}
         for number, stage in enumerate(stages, 1):
             say(f"stage {number} of {len(stages)}: {stage.name}")
             seconds[stage.name] = carry_out(stage, job)
         took = {name: value for name, value in seconds.items() if value is not None}
         run_wave(deliver(job, took), full_check=job.full_check)
+        if request.minutes is not None and request.plan:
+            say(taken_line(request.minutes, request.plan, time.monotonic() - started, resumed=resumed))
         _say_delivered(job)
 
 
@@ -54,13 +63,22 @@ def run_stage(stage: Stage, job: Job, member: int | None) -> None:
         carry_out(stage_named("verify"), job)
 
 
+def _recipe(request: Request) -> str:
+    """Where the settings of a run come from."""
+    if request.minutes is None:
+        return f"preset {request.preset}"
+    return f"{'planned' if request.plan else 'a new plan'} for {request.minutes:g} minutes"
+
+
 def _say_changes(job: Job) -> None:
     """A line for what an existing run is asked now and was not before, but for its settings: their steps tell."""
     try:
         before = load_request(job.run)
     except RequestError:  # there is none, or a damaged one
         return
-    for name in ("preset", "budget_bytes", "protocol", "soft_labels"):
+    if _recipe(before) != _recipe(job.request):
+        say(f"run {job.run.name}: was {_recipe(before)}, now {_recipe(job.request)}")
+    for name in ("budget_bytes", "protocol", "soft_labels"):
         old, new = getattr(before, name), getattr(job.request, name)
         if old != new:
             say(f"run {job.run.name}: {name.replace('_', ' ')} was {old or 'none'}, now {new or 'none'}")

@@ -165,7 +165,7 @@ def test_every_stage_can_be_carried_out():
 
 def test_help_names_every_option_of_a_run(run_cli: RunCli, tmp_path: Path):
     out = run_cli(["--help"], tmp_path)[1]
-    for option in ("data", "preset", "name", "budget", "soft-labels", "inductive", "final", "set", "rehash"):
+    for option in ("data", "preset", "minutes", "name", "budget", "soft-labels", "inductive", "final", "set", "rehash"):
         assert f"  --{option}" in out
     assert "cpu, demo, families, gpu, quick, reference, smoke" in " ".join(out.split())
 

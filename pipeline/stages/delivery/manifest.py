@@ -75,6 +75,7 @@ def manifest_of(
             "student": request.settings.distill.seed,
             "members": [member.seed for member in known.teacher.members],
         },
+        minutes=_minutes(request),
         budget_bytes=request.budget_bytes,
         packed_bytes=packed.shipped.packed_bytes,
         fits=packed.shipped.packed_bytes <= request.budget_bytes,
@@ -106,6 +107,13 @@ def plain_settings(request: Request) -> dict[str, Any]:
     for row in settings["teach"]["members"]:
         row["weights"] = Path(row["weights"]).name
     return settings
+
+
+def _minutes(request: Request) -> dict[str, float] | None:
+    """What a planned run was asked to take and what its plan takes; what it took, stage by stage, is stage_seconds."""
+    if request.minutes is None or request.plan is None:
+        return None
+    return {"asked": request.minutes, "planned": round(request.plan.seconds.total / 60, 1)}
 
 
 def _claims(request: Request, packed: PackRecord, facts: ContestFacts) -> tuple[Claim, ...]:

@@ -81,7 +81,9 @@ def test_lines_for_a_terminal():
     assert settings_lines(rows) == [
         "[data]",
         "image_size = 64",
-        "    side of the square images (pixels, at least 16, at most 1,024, a multiple of 16)",
+        '    side of the square images; "auto", of a run: at most the short side of its images '
+        "(pixels, at least 16, at",
+        "    most 1,024, a multiple of 16)",
         "",
         "[views]",
         "seed = 0",

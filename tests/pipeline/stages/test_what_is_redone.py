@@ -7,9 +7,11 @@ import pytest
 
 from pipeline.runtime.describe_settings import describe_settings
 from pipeline.runtime.load_settings import load_settings
+from pipeline.runtime.plan import Plan, PlannedSeconds
 from pipeline.runtime.request import Job, load_request
 from pipeline.runtime.steps import why_not_current
 from pipeline.stages.delivery.deliver import deliver
+from pipeline.stages.planning.ladder import LADDER
 from pipeline.stages.run import STAGES
 
 # setting -> another value, the first stage that is done anew. A run without a final phase reads no more of it, and the
@@ -115,11 +117,14 @@ FIRST_REDONE: dict[str, tuple[str, str]] = {
     "device.graphs": ("true", "deliver"),
     "device.workers": ("3", "deliver"),
 }
+NO_SECONDS = PlannedSeconds(prepare=0, members=0, labels=0, student=0, packing=0, safety=0)
 REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
     "budget_bytes": ({"budget_bytes": 250_000}, "pack"),
     "inductive": ({"inductive": True}, "export"),
     "final": ({"final": True}, "prepare"),
     "soft_labels": ({"soft_labels": ("LABELS",)}, "export"),
+    "minutes": ({"minutes": 5.0}, "deliver"),
+    "plan": ({"plan": Plan(rung=LADDER[0], image_size=32, seconds=NO_SECONDS)}, "deliver"),
     "preset": ({"preset": "another"}, "deliver"),
     "name": ({"name": "another"}, "deliver"),
 }
