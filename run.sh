@@ -277,6 +277,9 @@ stamp_holds "$active_stamp" "$active_key" || stamp_holds "$venv/.stamp" "$(venv_
 # starts. exec: signals reach the pipeline, its exit code is the answer. glibc reads its tunables at start only; huge
 # pages for the tensors of each step save their page faults: training on a CPU 10 to 30 % faster.
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}" GLIBC_TUNABLES=${GLIBC_TUNABLES-glibc.malloc.hugetlb=1}
+# Threads of OpenMP sleep while they wait. By default they spin: beside another busy process a step then took two to
+# three times as long.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY-passive}
 if [[ ${1-} == test ]]; then
   shift
   cd -- "$here"

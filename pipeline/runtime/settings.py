@@ -117,8 +117,8 @@ class DeviceSettings(Section):
     )
     workers: int = setting(
         0,
-        "processes that augment and, on a CPU, train members or cells of a study side by side; threads that decode; "
-        "0: one per core",
+        "processes that augment and, on a CPU, train members or cells of a study side by side or share each batch of a "
+        "student; threads that decode; 0: one per core",
         "processes",
         execution=True,
         ge=0,
