@@ -13,10 +13,10 @@ from pipeline.training.arithmetic import measure_arithmetic as measure
     ("float32", "bfloat16", "products", "expected"),
     [
         (100, 300, 400, ("bfloat16", True)),  # AMX
-        (100, 300, 340, ("bfloat16", False)),  # products gain less than 15 %
+        (100, 300, 314, ("bfloat16", False)),  # products gain less than 5 %
         (100, 115, 90, ("bfloat16", False)),
         (100, 114, 90, ("float32", False)),  # noise
-        (100, 114, 131, ("float32", False)),  # products gain less than 15 % over convolutions that gain as little
+        (100, 100, 114, ("float32", False)),  # products gain less than 15 % over float32
         (100, 100, 115, ("bfloat16", True)),
         (100, 10, 12, ("float32", False)),  # no bf16 instructions
         (100, 10, 114, ("float32", False)),
