@@ -70,14 +70,14 @@ def exchange_with_others(
         return
     threads = max(1, threads_at_most() // processes)
     numbers = 1 + sum(tensor.numel() for tensor in [*_trained(network), *_statistics(network)])
-    with tempfile.TemporaryDirectory(prefix="training-") as folder:
-        file = Path(folder) / "written"
+    with tempfile.NamedTemporaryFile() as written:
+        file = Path(written.name)
         file.write_bytes(bytes(2 * processes * numbers * BYTES_OF_A_NUMBER))  # a full disk shows now and not later
         join = functools.partial(_join, file, threads, work)
         with beside(join, [Part(number, processes) for number in range(1, processes)]) as pipes:
             exchange = Exchange(file, Part(0, processes), pipes, threads)
             exchange.meet()
-            file.unlink()  # all have mapped it: a killed training leaves no bytes behind
+            written.close()  # it is deleted, but mapped by all: a killed training leaves nothing behind
             yield exchange
 
 
