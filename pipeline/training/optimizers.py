@@ -48,9 +48,13 @@ class Muon(torch.optim.AdamW):
             state["momentum"] = torch.zeros_like(parameter)
         state["momentum"].lerp_(gradient, 1 - MOMENTUM)
         nesterov = gradient.lerp(state["momentum"], MOMENTUM)
-        update = orthogonalised(nesterov.flatten(1)).view(nesterov.shape)
+        # in the order of the weights in memory: the order of the columns decides nothing, and nothing is copied
+        last = parameter.is_contiguous(memory_format=torch.channels_last)
+        inner = nesterov.permute(0, 2, 3, 1) if last else nesterov
+        update = orthogonalised(inner.flatten(1)).view(inner.shape)
+        update = update.permute(0, 3, 1, 2) if last else update
         scale = RMS_OF_ADAMW * max(len(parameter), parameter[0].numel()) ** 0.5
-        parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update * (group["lr"] * scale))
+        parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update.mul_(group["lr"] * scale))
 
 
 def orthogonalised(matrix_MN: Tensor) -> Tensor:
@@ -67,9 +71,11 @@ def orthogonalised(matrix_MN: Tensor) -> Tensor:
     gram = x @ x.T
     identity = torch.eye(len(gram), device=gram.device)
     product = identity
-    for _ in range(ITERATIONS):
+    for iteration in range(1, ITERATIONS + 1):
         factor = a * identity + b * gram + c * gram @ gram
-        product, gram = factor @ product, factor @ gram @ factor
+        product = factor @ product
+        if iteration < ITERATIONS:
+            gram = factor @ gram @ factor
     x = product @ x
     return x.T if tall else x
 
