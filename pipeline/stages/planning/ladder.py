@@ -17,32 +17,34 @@ MIXED_FROM = 20  # epochs of a member: fewer are too few for mixing and strong v
 Step = TypeVar("Step")
 COLUMNS = ("members", "member_epochs", "teacher_views", "student_views", "student_epochs", "low_bit_epochs")
 # Core-seconds of 13,000 images of 64x64, the nominal costs of the table.
-MEMBER_EPOCH, LABELLED_VIEW, STUDENT_EPOCH, LOW_BIT_EPOCH, MADE_VIEW = 13, 6, 40, 50, 4
+MEMBER_EPOCH, LABELLED_VIEW, STUDENT_EPOCH, LOW_BIT_EPOCH, MADE_VIEW = 26, 6, 40, 50, 4
 # fmt: off
 TABLE = (
     # members, member epochs, teacher views, student views, student epochs, low-bit epochs; minutes on two cores
-    (2,   6,  6,  2,   6, 2),  # 1: 6
-    (2,  10,  6,  3,   6, 2),  # 2: 7
-    (2,  14,  8,  3,   8, 2),  # 3: 8
-    (2,  18,  8,  4,  10, 2),  # 4: 10
-    (2,  24, 12,  5,  12, 2),  # 5: 12
-    (2,  30, 16,  6,  14, 3),  # 6: 15
-    (2,  38, 16,  7,  19, 3),  # 7: 19
-    (4,  25, 16,  7,  22, 4),  # 8: 23
-    (4,  31, 16,  9,  29, 4),  # 9: 29
-    (4,  39, 16, 11,  37, 4),  # 10: 35
-    (4,  49, 16, 13,  48, 4),  # 11: 44
-    (6,  42, 16, 11,  58, 5),  # 12: 54
-    (6,  52, 16, 14,  74, 5),  # 13: 67
-    (6,  66, 16, 16,  93, 5),  # 14: 83
-    (8,  62, 16, 16, 117, 6),  # 15: 104
-    (8,  78, 16, 20, 146, 6),  # 16: 129
-    (8, 120, 16, 20, 150, 6),  # 17: 167
+    (2,   5,  4,  2,   3, 1),  # 1: 5
+    (2,   6,  4,  2,   5, 1),  # 2: 7
+    (2,   7,  4,  3,   6, 2),  # 3: 8
+    (2,   9,  8,  3,   7, 2),  # 4: 9
+    (2,  11,  8,  4,  10, 2),  # 5: 11
+    (2,  14,  8,  5,  13, 2),  # 6: 14
+    (2,  18,  8,  6,  16, 3),  # 7: 17
+    (2,  22, 12,  8,  20, 3),  # 8: 21
+    (2,  28, 16, 10,  24, 3),  # 9: 25
+    (2,  38, 16, 11,  28, 4),  # 10: 31
+    (4,  24, 12, 14,  32, 4),  # 11: 39
+    (4,  32, 16, 15,  38, 4),  # 12: 48
+    (4,  40, 16, 16,  50, 5),  # 13: 60
+    (4,  50, 16, 16,  68, 5),  # 14: 74
+    (6,  42, 16, 16,  84, 5),  # 15: 92
+    (6,  52, 16, 16, 112, 6),  # 16: 115
+    (6,  66, 16, 16, 143, 6),  # 17: 144
+    (8,  61, 16, 16, 185, 6),  # 18: 179
+    (8,  77, 16, 16, 235, 6),  # 19: 224
 )
 # fmt: on
 LADDER = tuple(Rung(**dict(zip(COLUMNS, row, strict=True))) for row in TABLE)
 # The image size of a plan is the largest one with which this rung still fits; where it fits with none, the smallest.
-RUNG_BEFORE_PIXELS = LADDER[5]
+RUNG_BEFORE_PIXELS = LADDER[7]
 
 
 def nominal_core_seconds(rung: Rung) -> int:
