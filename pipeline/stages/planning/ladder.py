@@ -14,6 +14,7 @@ from pipeline.stages.planning.sizes import AUTO, member_sizes, stated_size
 
 BASE = "cpu"  # the preset below every rung, whatever the device
 MIXED_FROM = 20  # epochs of a member: fewer are too few for mixing and strong views (docs/results/teachers.md)
+EMA_DECAY, EMA_DECAY_OF_SHORT = 0.995, 0.99
 Step = TypeVar("Step")
 COLUMNS = ("members", "member_epochs", "teacher_views", "student_views", "student_epochs", "low_bit_epochs")
 # Core-seconds of 13,000 images of 64x64, the nominal costs of the table.
@@ -81,15 +82,21 @@ def planned_settings(rung: Rung, image_size: int, changes: Sequence[str]) -> Set
 def rung_values(rung: Rung, image_size: int) -> dict[str, Any]:
     """What a rung states over its preset, as plain values."""
     mixed = rung.member_epochs >= MIXED_FROM
-    teach = {"epochs": rung.member_epochs, "sizes": member_sizes(image_size), "members": _members(rung, mixed=mixed)}
+    teach = {"epochs": rung.member_epochs, "ema_decay": _ema_decay(rung.member_epochs)}
+    teach |= {"sizes": member_sizes(image_size), "members": _members(rung, mixed=mixed)}
     views = {"teacher_views": rung.teacher_views, "student_views": rung.student_views}
     return {
         "data": {"image_size": image_size},
         "views": views if mixed else views | {"teacher_policy": "student"},
         "teach": teach if mixed else teach | {"augment": {"mix_probability": 0.0}},
-        "distill": {"epochs": rung.student_epochs},
-        "quantise": {"epochs": rung.low_bit_epochs},
+        "distill": {"epochs": rung.student_epochs, "ema_decay": _ema_decay(rung.student_epochs)},
+        "quantise": {"epochs": rung.low_bit_epochs, "ema_decay": _ema_decay(rung.student_epochs)},
     }
+
+
+def _ema_decay(epochs: int) -> float:
+    """Of a training of so many epochs: a short one averages over fewer steps."""
+    return EMA_DECAY if epochs >= MIXED_FROM else EMA_DECAY_OF_SHORT
 
 
 def _members(rung: Rung, *, mixed: bool) -> list[dict[str, Any]]:

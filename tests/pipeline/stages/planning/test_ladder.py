@@ -120,3 +120,8 @@ def test_with_given_soft_labels_there_are_no_members():
 def test_a_change_that_does_not_fit_is_refused(change: str, match: str):
     with pytest.raises(RequestError, match=match):
         planned_settings(LONG, 64, [change])
+
+
+@pytest.mark.parametrize(("preset", "rung"), [("quick", 5), ("cpu", 12)])
+def test_a_preset_is_a_plan_made_before(preset: str, rung: int):
+    assert planned_settings(LADDER[rung - 1], 64, []) == load_settings(preset, [])
