@@ -47,10 +47,7 @@ class Timing:
 
 
 def student_rates(network: nn.Module, workload: Workload, timing: Timing, device: Device, folder: Path) -> list[float]:
-    """Images per second of each timed epoch of a student, trained as a run trains one.
-
-    The one place where the bench trains students: what a run does beside `train`, this does too.
-    """
+    """Images per second of each timed epoch of a student, trained as a run trains one on this device."""
     loss_of = functools.partial(student_loss, alpha=0.8, temperature=2.0)
     return _train_rates(network, own_training_set(workload, soft=True), loss_of, timing, device, folder)
 

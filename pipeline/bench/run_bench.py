@@ -33,7 +33,7 @@ from pipeline.bench.workload import Workload, build_workload
 from pipeline.contest.digits import write_digits
 from pipeline.contest.source import open_source
 from pipeline.runtime.console import say, table
-from pipeline.runtime.device import Device, cpu_name, needs_trial, pick_device
+from pipeline.runtime.device import Device, cpu_name, needs_trial, pick_device, shared_by_processes
 from pipeline.runtime.engine import available_cores, worker_count
 from pipeline.runtime.settings import DeviceSettings, Settings, StepDevice
 from pipeline.training.arithmetic import measure_arithmetic
@@ -68,9 +68,10 @@ def run_bench(data: Path | None, settings: Settings, effort: Effort) -> dict[str
         workload = build_workload(open_source(data), settings.data, images, Path(folder))
         bench = _Bench(workload, device, effort, Path(folder))
         say(f"bench: training {STUDENT} at batch {bench.batch_size}")
-        found: dict[str, Any] = {"student": bench.training(bench.student, student_rates, soft=True)}
+        shared = shared_by_processes(device, bench.batch_size, settings.device.workers)
+        found: dict[str, Any] = {"student": bench.training(bench.student, student_rates, shared, soft=True)}
         say(f"bench: training {TEACHER} for small images")
-        found["teacher"] = bench.training(bench.teacher, member_rates, soft=False)
+        found["teacher"] = bench.training(bench.teacher, member_rates, device, soft=False)
         if device.where.type == "cpu":  # on a GPU members take turns, each as the teacher above
             processes = worker_count(settings.device.workers)
             say(f"bench: training {processes} x {TEACHER} side by side")
@@ -112,14 +113,16 @@ class _Bench:
     def teacher(self) -> nn.Module:
         return build_teacher(TEACHER, classes=self.workload.classes, image_size=self.workload.image_size)
 
-    def training(self, build: Callable[[], nn.Module], rates: Callable[..., list[float]], *, soft: bool) -> Rates:
+    def training(
+        self, build: Callable[[], nn.Module], rates: Callable[..., list[float]], device: Device, *, soft: bool
+    ) -> Rates:
         """Rates of both train loops, the loader's share of our time, and the FLOPs of an image."""
         network, plain_loop, plain = build(), self._plain(build()), []
         flops = training_flops(network, self.workload.image_size)
         timing = Timing(
             self.batch_size, self.effort.repeats, lambda: plain.append(plain_loop.train_rate(self.effort.seconds))
         )
-        ours = rates(network, self.workload, timing, self.device, self.folder)
+        ours = rates(network, self.workload, timing, device, self.folder)
         training_set = own_training_set(self.workload, soft=soft)
         loading = loading_rate(training_set, self.batch_size, self.device, 1 + self.effort.repeats)
         share = {"loading_share": round(statistics.median(ours) / loading, 4)}
