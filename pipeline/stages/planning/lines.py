@@ -9,15 +9,15 @@ EXACT_BELOW = 3.0  # minutes: less is told with a decimal
 def plan_lines(asked: float, plan: Plan, settings: Settings) -> list[str]:
     """The plan in one line, and a second one where it takes more than the minutes that were asked for."""
     own = plan.seconds
-    parts = [f"plan: {settings.data.image_size} pixels"]
+    parts = [f"plan: {settings.data.image_size} pixels, views {_minutes(own.prepare)} min"]
     if plan.rung.members:
         parts += [f"{_members(settings)} {_minutes(own.members)} min", f"soft labels {_minutes(own.labels)} min"]
     epochs = f"{settings.distill.epochs} + {settings.quantise.epochs} low-bit epochs"
     parts.append(f"student {epochs} {_minutes(own.student)} min")
-    left = 60 * asked - own.members - own.labels - own.student
+    left = 60 * asked - own.prepare - own.members - own.labels - own.student
     if own.total <= 60 * asked:
         return [", ".join([*parts, f"{_minutes(left)} left for packing and safety"])]
-    rest = f"packing and safety {_minutes(own.prepare + own.packing + own.safety)} min"
+    rest = f"packing and safety {_minutes(own.packing + own.safety)} min"
     smallest = f"the smallest plan takes about {_minutes(own.total)} minutes, more than the {asked:g} asked for"
     return [", ".join([*parts, rest]), smallest]
 

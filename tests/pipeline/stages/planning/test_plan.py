@@ -140,12 +140,12 @@ RUNG = Rung(members=2, member_epochs=24, teacher_views=12, student_views=5, stud
 @pytest.mark.parametrize(
     ("asked", "safety", "lines"),
     [
-        (73, 300, ["student 27 + 4 low-bit epochs 22 min, 9 left for packing and safety"]),
+        (73, 300, ["student 27 + 4 low-bit epochs 22 min, 8 left for packing and safety"]),
         (
             5.5,
             300,
             [
-                "student 27 + 4 low-bit epochs 22 min, packing and safety 7 min",
+                "student 27 + 4 low-bit epochs 22 min, packing and safety 6 min",
                 "the smallest plan takes about 71 minutes, more than the 5.5 asked for",
             ],
         ),
@@ -154,14 +154,15 @@ RUNG = Rung(members=2, member_epochs=24, teacher_views=12, student_views=5, stud
 def test_the_line_of_a_plan(asked: float, safety: float, lines: list[str]):
     plan = Plan(rung=RUNG, image_size=64, seconds=seconds(safety=safety))
     found = plan_lines(asked, plan, planned_settings(RUNG, 64, []))
-    assert found == [f"plan: 64 pixels, 2 members x 24 epochs 38 min, soft labels 4 min, {lines[0]}", *lines[1:]]
+    begin = "plan: 64 pixels, views 1.0 min, 2 members x 24 epochs 38 min, soft labels 4 min, "
+    assert found == [begin + lines[0], *lines[1:]]
 
 
 def test_the_line_of_what_the_user_changed():
     changes = ["teach.members.1.epochs=3", "quantise.epochs=0", "data.image_size=32"]
     plan = Plan(rung=RUNG, image_size=64, seconds=seconds(labels=90, safety=0))
     assert plan_lines(90, plan, planned_settings(RUNG, 64, changes)) == [
-        "plan: 32 pixels, 2 members 38 min, soft labels 1.5 min, student 27 + 0 low-bit epochs 22 min, "
+        "plan: 32 pixels, views 1.0 min, 2 members 38 min, soft labels 1.5 min, student 27 + 0 low-bit epochs 22 min, "
         "28 left for packing and safety"
     ]
 
@@ -170,7 +171,7 @@ def test_the_line_of_given_soft_labels_names_no_members():
     rung = RUNG.model_copy(update={"members": 0})
     plan = Plan(rung=rung, image_size=64, seconds=seconds(members=0, labels=0, safety=0))
     assert plan_lines(30, plan, planned_settings(rung, 64, [])) == [
-        "plan: 64 pixels, student 27 + 4 low-bit epochs 22 min, 8 left for packing and safety"
+        "plan: 64 pixels, views 1.0 min, student 27 + 4 low-bit epochs 22 min, 7 left for packing and safety"
     ]
 
 
