@@ -101,7 +101,7 @@ _OPERATIONS: dict[OperationKind, Callable[[Operation], nn.Module]] = {
     "average_pool": lambda operation: nn.AdaptiveAvgPool2d(operation.side),
     "pixel_unshuffle": lambda _: nn.PixelUnshuffle(2),
     "mean_max_pool": lambda _: MeanMaxPool(),
-    "silu": lambda _: nn.SiLU(inplace=True),
+    "silu": lambda _: nn.SiLU(),  # not in place: a rectifier before it needs what it gave
 }
 
 
