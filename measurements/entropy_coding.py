@@ -24,7 +24,7 @@ from models.packed.precisions import Codec
 from models.students.architecture import parameter_shapes
 from pipeline.runtime.console import say
 
-FILES = ("food11", "food11-100000", "food11-50000", "food11-quick")
+FILES = ("food11", "food11-100000", "food11-50000")
 SUBMISSIONS = Path(__file__).resolve().parent.parent / "submissions"
 ALIKE = 2**40  # so many distances of one spread that no column stands out
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MEASURED = json.loads((ROOT / "measurements" / "entropy-coding.json").read_text())["files"]
 
 
-@pytest.mark.parametrize("name", MEASURED)
+@pytest.mark.parametrize("name", [name for name, row in MEASURED.items() if "no_longer_committed" not in row])
 def test_the_files_are_the_measured_ones(name: str) -> None:
     data = (ROOT / "submissions" / name / "student.bin").read_bytes()
     assert len(data) == MEASURED[name]["packed_bytes"]

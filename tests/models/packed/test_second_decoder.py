@@ -60,7 +60,7 @@ def with_short_scales(data: bytes) -> bytes:
     return write_container(replace(header, temperature=0.75), entries)
 
 
-@pytest.mark.parametrize("name", ["food11-50000", "food11-quick"])
+@pytest.mark.parametrize("name", ["food11-50000", "food11-100000"])
 def test_both_decode_scales_and_biases_from_streams(name: str) -> None:
     assert_same(with_short_scales((ROOT / "submissions" / name / "student.bin").read_bytes()))
 
@@ -68,7 +68,7 @@ def test_both_decode_scales_and_biases_from_streams(name: str) -> None:
 def test_there_are_committed_files_of_every_kind() -> None:
     assert len(COMMITTED) >= 6
     codecs = {entry.codec for path in COMMITTED for entry in read_container(path.read_bytes())[1]}
-    assert codecs == {Codec.FP16, Codec.UINT8_CHANNEL, Codec.LOW_BIT}
+    assert codecs == {Codec.FP16, Codec.UINT8_CHANNEL, Codec.LOW_BIT, Codec.BIAS}
 
 
 def test_the_second_decoder_stands_alone() -> None:
