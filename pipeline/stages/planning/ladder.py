@@ -82,8 +82,7 @@ def planned_settings(rung: Rung, image_size: int, changes: Sequence[str]) -> Set
 def rung_values(rung: Rung, image_size: int) -> dict[str, Any]:
     """What a rung states over its preset, as plain values."""
     mixed = rung.member_epochs >= MIXED_FROM
-    teach = {"epochs": rung.member_epochs, "ema_decay": _ema_decay(rung.member_epochs)}
-    teach |= {"sizes": member_sizes(image_size), "members": _members(rung, mixed=mixed)}
+    teach = {"epochs": rung.member_epochs, "sizes": member_sizes(image_size), "members": _members(rung, mixed=mixed)}
     views = {"teacher_views": rung.teacher_views, "student_views": rung.student_views}
     return {
         "data": {"image_size": image_size},
@@ -95,7 +94,7 @@ def rung_values(rung: Rung, image_size: int) -> dict[str, Any]:
 
 
 def _ema_decay(epochs: int) -> float:
-    """Of a training of so many epochs: a short one averages over fewer steps."""
+    """Of a student of so many epochs: a short training averages over fewer steps."""
     return EMA_DECAY if epochs >= MIXED_FROM else EMA_DECAY_OF_SHORT
 
 
