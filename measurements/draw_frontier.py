@@ -16,7 +16,7 @@ LABELS = {  # where the name of a point stands, so that none covers another: rig
     "food11-100000": (-8, -10, "end"),
     "food11-50000": (-2, 21, "start"),
     "food11-evening": (10, 6, "start"),
-    "food11-quick": (10, 12, "start"),
+    "food11-quick": (-10, 4, "end"),
     REFERENCE: (-10, -1, "end"),
     "fp16": (-10, 13, "end"),
     "uint8": (10, 5, "start"),
