@@ -10,7 +10,7 @@ from pipeline.studies.engine.gains import gain_lines
 from pipeline.studies.engine.rows import MemberRow, StudentRow
 from pipeline.studies.engine.tables import mean_and_error, read_table
 
-SPEEDS = ("student", "teacher", "export")
+SPEEDS = ("student", "teacher", "members", "export")
 RECIPE_HEADER = (
     "recipe",
     "protocol",
@@ -77,6 +77,7 @@ def speed(dtype: str, _: Path) -> str:
     rows = [
         (name, f"{found[name]['plain']:,.1f}", f"{found[name]['ours']:,.1f}", f"{found[name]['ratio']:.2f}")
         for name in SPEEDS
+        if name in found
     ]
     return markdown((dtype, "plain loop", "this program", "ratio"), rows)
 
