@@ -12,7 +12,8 @@ from models.students.architecture import Architecture, parameter_count, paramete
 from models.students.families import FAMILIES, STUDENTS, TOP_RANGE, WIDTH_RANGE, Network
 from models.students.staged import GROUPS
 
-FAMILY = "shortresnet"  # of students made for a budget: the best of `study networks`
+SHORT = "shortresnet"
+FAMILY = SHORT  # of students made for a budget: the fewest multiply-adds a byte
 # What stands beside the codes of a tensor, about: levels, form, spread and the stream's end; the predictor of kernels;
 # scales and biases, each so much and so much a channel.
 FRAME_BYTES, PREDICTOR_BYTES = 5, 21
@@ -102,7 +103,7 @@ def propose_network(
             return False
 
     least, *larger = [shape for shape in _shapes(family, depth) if shape[0] % step == 0]
-    widths_of_top = SHORT_TOP if family == FAMILY else TOP
+    widths_of_top = SHORT_TOP if family == SHORT else TOP
     smallest = size_of(least, widths_of_top * least[0])
     if smallest > AIM * limit_bytes:
         raise NoneFitsError(f"the smallest student takes about {smallest} bytes")
@@ -117,7 +118,7 @@ def _shapes(family: str, depth: int | None) -> list[tuple[int, int]]:
     """Width and depth of the students that are considered, from small to large."""
     if family == "plain":  # the reference's family, for comparison: every width
         return [(width, depth or 0) for width in range(1, WIDTH_RANGE[1] + 1)]
-    if family == FAMILY:
+    if family == SHORT:
         return [(width, depth or 1) for width in SHORT_WIDTHS]
     if depth is not None:
         return [(width, depth) for width in WIDTHS]
