@@ -123,10 +123,10 @@ def view_of_epoch(epoch: int, views: int, seed: int) -> int:
 def size_at(epoch: int, *, epochs: int, sizes: Sequence[int]) -> int | None:
     """Rows and columns, in pixels, of the images of an epoch, counted from 0; None: as they are stored.
 
-    Progressive resizing (Tan and Le 2021, arXiv 2104.00298, section 4.2): the sizes share the epochs equally. Small
-    images come first, so that coarse features cost a quarter of the time.
+    Progressive resizing (Tan and Le 2021, arXiv 2104.00298, section 4.2): the sizes share the epochs equally, and
+    the last ones have what is left over. Small images come first, so that coarse features cost a quarter of the time.
     """
-    return sizes[epoch * len(sizes) // epochs] if sizes else None
+    return sizes[-1 - (epochs - 1 - epoch) * len(sizes) // epochs] if sizes else None
 
 
 @dataclass(frozen=True)

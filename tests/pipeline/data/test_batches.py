@@ -280,7 +280,8 @@ def test_only_the_rows_of_the_set_are_trained_on(tmp_path):
 
 def test_the_sizes_share_the_epochs_equally():
     assert [size_at(epoch, epochs=6, sizes=(32, 48, 64)) for epoch in range(6)] == [32, 32, 48, 48, 64, 64]
-    assert [size_at(epoch, epochs=4, sizes=(32, 48, 48)) for epoch in range(4)] == [32, 32, 48, 48]
+    assert [size_at(epoch, epochs=4, sizes=(32, 48, 48)) for epoch in range(4)] == [32, 48, 48, 48]
+    assert [size_at(epoch, epochs=5, sizes=(32, 48, 64)) for epoch in range(5)] == [32, 48, 48, 64, 64]
     assert size_at(5, epochs=6, sizes=()) is None
 
 

@@ -35,8 +35,8 @@ def test_each_rung_is_about_a_quarter_more_work_than_the_one_below():
 def test_no_rung_leaves_its_bounds_and_none_has_less_of_the_student():
     for rung in LADDER:
         assert rung.members in (2, 4, 6, 8)
-        assert 5 <= rung.member_epochs <= 77
-        assert 3 <= rung.student_epochs <= 235
+        assert 6 <= rung.member_epochs <= 107
+        assert 3 <= rung.student_epochs <= 198
         assert 1 <= rung.low_bit_epochs <= 6
     for below, above in itertools.pairwise(LADDER):
         assert above.members >= below.members
