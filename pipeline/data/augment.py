@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline.data.mixing import cut_box
 from pipeline.runtime.training_settings import AugmentSettings
 
 
@@ -74,18 +75,8 @@ def mix(batch: Batch, augment: AugmentSettings, random: np.random.Generator, gen
     partner_B = torch.randperm(len(images), generator=generator, device=images.device)
     if kind == "mixup":
         return batch.mixed(torch.lerp(images[partner_B], images, share), partner_B, share)
-    rows, columns = _box(share, images.shape[2], images.shape[3], random)
+    rows, columns = cut_box(share, images.shape[2], images.shape[3], random)
     pasted = images.clone(memory_format=torch.channels_last)
     pasted[:, :, rows, columns] = images[partner_B][:, :, rows, columns]
     cut = (rows.stop - rows.start) * (columns.stop - columns.start) / (images.shape[2] * images.shape[3])
     return batch.mixed(pasted, partner_B, 1.0 - cut)
-
-
-def _box(share: float, height: int, width: int, random: np.random.Generator) -> tuple[slice, slice]:
-    """A box of about (1 - share) of the area around a uniform centre, cut at the edges."""
-    sides = []
-    for length in (height, width):
-        half = length * (1.0 - share) ** 0.5 / 2
-        centre = random.uniform(0, length)
-        sides.append(slice(round(max(0.0, centre - half)), round(min(float(length), centre + half))))
-    return sides[0], sides[1]

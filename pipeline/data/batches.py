@@ -98,6 +98,7 @@ class TrainingSet:
     temperature: float = 1.0
     sizes: Sequence[int] = ()  # progressive resizing: pixels, in turn; empty: as the views are stored
     rows_N: Tensor | None = None  # int64, the images that are trained on; None: all
+    mixed_views: Sequence[int] = ()  # of several images each, so that the hard labels are not theirs
     final_phase: FinalPhase | None = None  # only of a set of all images
 
     def __post_init__(self) -> None:
@@ -158,6 +159,7 @@ class EpochBatches:
         self.set, self.settings, self.seed, self.device = training_set, settings, seed, device
         self.steps = training_set.steps_per_epoch(settings.batch_size)
         self._hard_NC = _one_hot(training_set.hard_labels_N, training_set.classes, settings.label_smoothing).to(device)
+        self._no_labels_NC = torch.zeros_like(self._hard_NC)
         self._reader = ViewReader(training_set.views, device)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
@@ -165,6 +167,7 @@ class EpochBatches:
         generator = torch.Generator(self.device).manual_seed(epoch_seed(self.seed, epoch))
         mixing = np.random.default_rng([self.seed, epoch, 1])
         images_NHWC, soft_NC = self._view(epoch)
+        hard_NC = self._hard_NC if self._view_number(epoch) not in self.set.mixed_views else self._no_labels_NC
         order_N = self._order(epoch, generator)
         if self.part.number:
             generator.manual_seed(epoch_seed(self.seed, epoch, self.part.number))
@@ -179,7 +182,7 @@ class EpochBatches:
             images_BHWC = jitter(images_NHWC, index_B, self.settings.augment.flip, shift, generator)
             images_BCHW = resized(self.set.normalisation.apply(images_BHWC), size)
             soft_BC = None if soft_NC is None else soft_NC[index_B]
-            batch = Batch(images_BCHW, self._hard_NC[index_B], soft_BC)
+            batch = Batch(images_BCHW, hard_NC[index_B], soft_BC)
             yield batch if final_phase else mix(batch, self.settings.augment, mixing, generator)
 
     def close(self) -> None:

@@ -2,8 +2,13 @@
 
 So the teacher labels exactly the image that the student sees. A view is a pure function of (policy, seed, view number,
 image): each image has a random generator of its own, seeded by those four, so the bytes are the same for any number of
-workers and any order. View 0 is the clean image and is not made here. Shapes: N images, H = W = image size, uint8
-[N, H, W, 3].
+workers and any order. View 0 is the clean image and is not made here.
+
+A mixed view of an image is made of a view of it and a view of another image of its split: the teacher labels what the
+student sees, so such views show the teacher's function between images and not only at them (Beyer et al. 2022, arXiv
+2106.05237, section 3.2: mixup inside distillation, with the teacher's answer for the mixed image).
+
+Shapes: N images, H = W = image size, uint8 [N, H, W, 3].
 """
 
 import functools
@@ -15,6 +20,8 @@ from pathlib import Path
 import albumentations as A
 import cv2
 import numpy as np
+
+from pipeline.data.mixing import mix_two
 
 cv2.setNumThreads(0)  # the worker processes are the parallelism
 
@@ -30,6 +37,7 @@ class ViewTask:
     policy: str
     seed: int
     view: int
+    mixed: bool = False
 
 
 @functools.cache
@@ -65,9 +73,19 @@ def make_view(task: ViewTask, out: Path) -> None:
     view_NHWC = create_image_array(out, len(clean_NHWC), clean_NHWC.shape[1])
     policy = build_policy(task.policy, clean_NHWC.shape[1])
     for i, image_id in enumerate(task.ids):
-        policy.set_random_seed(view_seed(task.policy, task.seed, task.view, image_id))
-        view_NHWC[i] = policy(image=np.ascontiguousarray(clean_NHWC[i]))["image"]
+        seed = view_seed(task.policy, task.seed, task.view, image_id)
+        view_NHWC[i] = _augmented(policy, clean_NHWC[i], seed)
+        if task.mixed:
+            random = np.random.default_rng(seed)
+            partner = int(random.integers(len(clean_NHWC)))
+            partner_HWC = _augmented(policy, clean_NHWC[partner], int(random.integers(2**32)))
+            view_NHWC[i] = mix_two(view_NHWC[i], partner_HWC, random)
     view_NHWC.flush()
+
+
+def _augmented(policy: A.Compose, image_HWC: np.ndarray, seed: int) -> np.ndarray:
+    policy.set_random_seed(seed)
+    return policy(image=np.ascontiguousarray(image_HWC))["image"]
 
 
 def view_seed(policy: str, seed: int, view: int, image_id: str) -> int:

@@ -53,6 +53,12 @@ class Request(Section):
         return self.labelled_splits if self.inductive else (*self.labelled_splits, "testing")
 
     @property
+    def mixes_views(self) -> bool:
+        """Whether every second student view is mixed."""
+        own = self.settings.views.student_mixing
+        return own == "half" or (own == "auto" and self.inductive and not self.soft_labels)
+
+    @property
     def final_phase(self) -> FinalPhaseSettings | None:
         """The final phase of the student's training; None without. "auto" has one where test images may take part."""
         own = self.settings.distill.final_phase
@@ -100,6 +106,14 @@ class Job:
         views = self.settings.views
         own = {"student": views.student_policy, "teacher": views.teacher_policy}
         return own.get(bank, bank.removeprefix("teacher-"))
+
+    def is_mixed(self, bank: str, view: int) -> bool:
+        """Whether a view of a bank is made of two images."""
+        return bank == "student" and view % 2 == 1 and self.request.mixes_views
+
+    def mixed_views(self) -> tuple[int, ...]:
+        """The numbers of the student views that are made of two images."""
+        return tuple(view for view in range(self.settings.views.student_views) if self.is_mixed("student", view))
 
     @property
     def artifacts(self) -> Artifacts:

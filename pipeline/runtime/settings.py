@@ -58,6 +58,11 @@ class ViewSettings(Section):
     student_policy: Literal["student", "teacher"] = setting(
         "student", "augmentation of the student views: light (student) or strong (teacher)"
     )
+    student_mixing: Literal["auto", "none", "half"] = setting(
+        "auto",
+        "every second student view is mixed from two images, by mixup or CutMix, and is labelled by the ensemble alone "
+        '("half"), or none is; "auto": half with --inductive where the run makes its soft labels, else none',
+    )
     seed: Seed = setting(0, "seed of the augmentation")
 
 

@@ -43,6 +43,7 @@ class ViewStepSettings(Section):
     policies_version: int = POLICIES_VERSION
     seed: int
     view: int
+    mixed: bool
     ids: tuple[str, ...]  # with the split's name before them
 
 
@@ -105,6 +106,7 @@ def _view_step(job: Job, bank: str, split: str, view: int, split_ids: tuple[str,
         policy=job.policy_of(bank),
         seed=job.settings.views.seed,
         view=view,
+        mixed=job.is_mixed(bank, view),
         ids=tuple(f"{split}/{image_id}" for image_id in split_ids),
     )
     inputs = {"images": job.artifacts.clean(split)}
@@ -114,4 +116,4 @@ def _view_step(job: Job, bank: str, split: str, view: int, split_ids: tuple[str,
 def _make_view(opened: Opened[ViewStepSettings]) -> None:
     own = opened.settings
     with atomic_file(opened.outputs["view"]) as temporary:
-        make_view(ViewTask(opened.inputs["images"], own.ids, own.policy, own.seed, own.view), temporary)
+        make_view(ViewTask(opened.inputs["images"], own.ids, own.policy, own.seed, own.view, own.mixed), temporary)

@@ -81,7 +81,8 @@ def last_to_end(seconds: Sequence[float], places: int) -> float:
 
 def _prepare(job: Job, images: Mapping[str, int], speeds: Speeds) -> float:
     decoded = sum(images.values()) * speeds.decode
-    made = [images[split] * speeds.views[job.policy_of(bank)] for bank, split, _ in job.stored_views()]
+    stored = [(bank, split, 2 if job.is_mixed(bank, view) else 1) for bank, split, view in job.stored_views()]
+    made = [images[split] * speeds.views[job.policy_of(bank)] * views_of_it for bank, split, views_of_it in stored]
     return (decoded + sum(made)) / speeds.workers
 
 

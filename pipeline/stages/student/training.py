@@ -38,6 +38,7 @@ class LearningSettings(Section):
     labelled_splits: tuple[str, ...]
     claimable_splits: tuple[str, ...]
     views: int
+    mixed_views: tuple[int, ...]
     alpha: float
     temperature: float
     seed: int
@@ -56,6 +57,7 @@ def learning_settings(job: Job, *, only_final_phase: bool) -> LearningSettings:
         labelled_splits=job.request.labelled_splits,
         claimable_splits=job.request.claimable_splits,
         views=job.settings.views.student_views,
+        mixed_views=job.mixed_views(),
         alpha=distill.alpha,
         temperature=distill.temperature,
         seed=distill.seed,
@@ -128,6 +130,7 @@ def _training_set(
         Normalisation(facts.mean, facts.std),
         learning.temperature,
         sizes,
+        mixed_views=learning.mixed_views,
         final_phase=_final_phase(learning, facts),
     )
 

@@ -122,7 +122,7 @@ def _blend_step(job: Job) -> Step[SoftLabelSettings]:
         members=members,
         blend=blend_settings(job),
         final=job.request.final,
-        policy=views.student_policy,
+        policy=views.student_policy + (", half mixed" if job.request.mixes_views else ""),
         seed=views.seed,
         views=student_view_counts(job),
         claimable_splits=job.request.claimable_splits,

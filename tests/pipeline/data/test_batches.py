@@ -278,6 +278,18 @@ def test_only_the_rows_of_the_set_are_trained_on(tmp_path):
     assert seen == [[1, 4, 7, 8, 11]] * 2
 
 
+def test_images_of_a_mixed_view_have_no_label_of_their_own(tmp_path):
+    a_set = replace(training_set(tmp_path, views=2), mixed_views=(1,))
+    masses = {}
+    with opened(a_set) as batches:
+        for epoch in range(2):
+            of_epoch = list(batches.epoch(epoch))
+            view = int(of_epoch[0].images_BCHW[0, 1, 0, 0])
+            masses[view] = sum(float(batch.hard_probs_BC.sum()) for batch in of_epoch)
+            assert all(torch.allclose(batch.soft_probs_BC.sum(1), torch.ones(4), atol=1e-3) for batch in of_epoch)
+    assert masses == {0: 10.0, 1: 0.0}  # 10 of the 12 images have a label
+
+
 def test_the_sizes_share_the_epochs_equally():
     assert [size_at(epoch, epochs=6, sizes=(32, 48, 64)) for epoch in range(6)] == [32, 32, 48, 48, 64, 64]
     assert [size_at(epoch, epochs=4, sizes=(32, 48, 48)) for epoch in range(4)] == [32, 48, 48, 48]

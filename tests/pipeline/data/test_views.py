@@ -27,11 +27,12 @@ def view(
     policy: str = "teacher",
     seed: int = 0,
     number: int = 1,
+    mixed: bool = False,
 ) -> np.ndarray:
     clean, out = folder / "clean.npy", folder / "view.npy"
     np.save(clean, images_NHWC)
     ids = ids or tuple(f"training/{i}" for i in range(len(images_NHWC)))
-    make_view(ViewTask(clean, ids, policy, seed, number), out)
+    make_view(ViewTask(clean, ids, policy, seed, number, mixed), out)
     return np.load(out)
 
 
@@ -88,6 +89,21 @@ def test_number_seed_and_id_make_another_view(policy, changed, tmp_path):
 def test_policies_make_other_views(tmp_path):
     one, other = (view(tmp_path, images(12), policy=policy) for policy in POLICIES)
     assert all((a != b).any() for a, b in zip(one, other, strict=True))
+
+
+def test_a_mixed_view_is_made_of_the_plain_view_and_another_image(tmp_path):
+    """Of blue images and one that is red: where the red one takes part, its red is seen."""
+    clean_NHWC = np.zeros((40, SIZE, SIZE, 3), np.uint8)
+    clean_NHWC[:20, ..., 2], clean_NHWC[20:, ..., 0] = 250, 250
+    plain, mixed, again = (view(tmp_path, clean_NHWC, policy="student", mixed=m) for m in (False, True, True))
+    assert np.array_equal(mixed, again)
+    red, blue = mixed[..., 0].mean((1, 2)), mixed[..., 2].mean((1, 2))
+    of_both = (red > 80) & (blue > 80)
+    assert 5 <= of_both.sum() <= 20  # at most half of the partners are of the other colour
+    assert not ((plain[..., 0].mean((1, 2)) > 80) & (plain[..., 2].mean((1, 2)) > 80)).any()
+    kept = [(plain[i] == mixed[i]).all(-1).mean() for i in np.flatnonzero(of_both)]
+    assert any(0.02 < share < 0.98 for share in kept)  # CutMix: the rest of the image is as it was
+    assert any(share == 0 for share in kept)  # mixup: every pixel has changed
 
 
 def test_the_seed_of_an_image():

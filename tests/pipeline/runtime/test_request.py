@@ -95,3 +95,26 @@ def test_the_protocol_decides_the_splits_of_the_student(
 def test_nothing_is_claimed_of_a_split_that_was_trained_on_for_the_upload(inductive: bool):
     assert make_request(inductive=inductive).claimable_splits == ("training", "validation", "testing")
     assert make_request(inductive=inductive, final=True).claimable_splits == ("training", "testing")
+
+
+@pytest.mark.parametrize(
+    ("mixing", "inductive", "labels", "expected"),
+    [
+        ("auto", False, (), ()),
+        ("auto", True, (), (1, 3)),
+        ("auto", True, ("labels",), ()),  # made for views that are not mixed, as far as is known
+        ("half", False, (), (1, 3)),
+        ("half", True, ("labels",), (1, 3)),
+        ("none", True, (), ()),
+    ],
+)
+def test_every_second_student_view_is_mixed(
+    run: RunFolder, mixing: str, inductive: bool, labels: tuple[str, ...], expected: tuple[int, ...]
+):
+    settings = load_settings("smoke", [f"views.student_mixing={mixing}", "views.student_views=5"])
+    request = Request(
+        name="r", data="d.zip", preset="smoke", inductive=inductive, soft_labels=labels, settings=settings
+    )
+    job = Job(run, request)
+    assert job.mixed_views() == expected
+    assert not any(job.is_mixed(bank, view) for bank in ("teacher", "teacher-student") for view in range(5))

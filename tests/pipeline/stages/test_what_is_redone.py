@@ -24,6 +24,7 @@ FIRST_REDONE: dict[str, tuple[str, str]] = {
     "views.student_views": ("1", "export"),
     "views.teacher_policy": ('"student"', "prepare"),
     "views.student_policy": ('"teacher"', "prepare"),
+    "views.student_mixing": ('"half"', "prepare"),
     "views.seed": ("1", "prepare"),
     "teach.epochs": ("4", "teach"),
     "teach.batch_size": ("9", "teach"),
@@ -120,7 +121,7 @@ FIRST_REDONE: dict[str, tuple[str, str]] = {
 NO_SECONDS = PlannedSeconds(prepare=0, members=0, labels=0, student=0, packing=0, safety=0)
 REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
     "budget_bytes": ({"budget_bytes": 250_000}, "pack"),
-    "inductive": ({"inductive": True}, "export"),
+    "inductive": ({"inductive": True}, "prepare"),
     "final": ({"final": True}, "prepare"),
     "soft_labels": ({"soft_labels": ("LABELS",)}, "export"),
     "minutes": ({"minutes": 5.0}, "deliver"),

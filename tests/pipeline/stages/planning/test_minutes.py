@@ -84,7 +84,7 @@ def test_the_plan_comes_before_the_first_stage_and_the_time_at_the_end(planned_r
     lines = planned_run.stdout.splitlines()
     first_stage = lines.index("stage 1 of 8: prepare")
     assert lines[0] == "planning: a trial of this machine's speed, some seconds"
-    assert re.match(r"plan: 32 pixels, views [\d.]+ min, 2 members x 5 epochs ", lines[1])
+    assert re.match(r"plan: 32 pixels, views [\d.]+ min, 2 members x 6 epochs ", lines[1])
     assert lines[2].endswith(" minutes, more than the 0.2 asked for")  # what does not depend on images takes longer
     assert "planned for 0.2 minutes" in lines[3]
     assert first_stage == 4
@@ -107,7 +107,7 @@ def test_the_same_command_keeps_the_plan_and_trains_nothing(planned_copy: SmokeR
     argv = ("--name", "tiny", *planned_copy.argv[4:]) if by_name else planned_copy.argv
     code, out, err = run_cli(argv, planned_copy.root)
     assert (code, err) == (0, "")
-    assert re.search(r"^plan: 32 pixels, views [\d.]+ min, 2 members x 5 epochs ", out, re.MULTILINE)
+    assert re.search(r"^plan: 32 pixels, views [\d.]+ min, 2 members x 6 epochs ", out, re.MULTILINE)
     assert "\nthis part of the run took " in out
     assert load_request(planned_copy.run).plan == plan
     assert planned_copy.redone(before) == set()
