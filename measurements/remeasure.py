@@ -21,12 +21,14 @@ from models.students.architecture import parameter_count
 from models.students.short_form import name_of
 from pipeline.contest.contest import Contest, read_contest
 from pipeline.contest.decode import decode_images
-from pipeline.contest.source import Source, open_source
+from pipeline.contest.open_source import open_source
+from pipeline.contest.source import Source
 from pipeline.contest.submission import write_submission
 from pipeline.data.soft_labels import check_soft_labels, load_soft_labels
 from pipeline.data.views import create_image_array
 from pipeline.runtime.atomic import file_digest
 from pipeline.runtime.console import say
+from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.engine import available_cores
 from pipeline.runtime.records import Manifest, read_manifest, write_record
 from pipeline.training.inference import load_packed, predict_with_packed
@@ -48,7 +50,7 @@ def measure(folder: Path, labels_folder: Path, data: Path, scratch: Path) -> dic
     """The fields of a manifest that student.bin shows, and the accuracy of the soft labels, which fit the images."""
     packed, labels = load_packed(folder / OWN[0]), load_soft_labels(labels_folder / SHARED[0])
     header, size, source = packed.header, packed.header.image_size, open_source(data)
-    contest = read_contest(source, validation_fraction=0.2, seed=0)
+    contest = read_contest(source, DataSettings())
     files = {split: _decode(source, contest, split, size, scratch) for split in contest.splits}
     ids = {split: tuple(record.id for record in records) for split, records in contest.splits.items()}
     digests = {split: [file_digest(path)] for split, path in files.items()}

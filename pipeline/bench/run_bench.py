@@ -31,7 +31,7 @@ from pipeline.bench.plain_loop import Photos, PlainLoop
 from pipeline.bench.side_by_side import side_by_side_rates
 from pipeline.bench.workload import Workload, build_workload
 from pipeline.contest.digits import write_digits
-from pipeline.contest.source import open_source
+from pipeline.contest.open_source import open_source
 from pipeline.runtime.console import say, table
 from pipeline.runtime.device import Device, cpu_name, needs_trial, pick_device, shared_by_processes
 from pipeline.runtime.engine import available_cores, worker_count
@@ -65,7 +65,7 @@ def run_bench(data: Path | None, settings: Settings, effort: Effort) -> dict[str
             data = Path(folder) / "digits"
             write_digits(data)
         say(f"bench: preparing {images:,} images of {data.name}")
-        workload = build_workload(open_source(data), settings.data, images, Path(folder))
+        workload = build_workload(open_source(data, settings.data.zip_encoding), settings.data, images, Path(folder))
         bench = _Bench(workload, device, effort, Path(folder))
         say(f"bench: training {STUDENT} at batch {bench.batch_size}")
         shared = shared_by_processes(device, bench.batch_size, settings.device.workers)

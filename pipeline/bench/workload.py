@@ -37,7 +37,7 @@ class Workload:
 
 def build_workload(source: Source, data: DataSettings, images: int, folder: Path) -> Workload:
     """Write N = `images` training images of a contest below `folder` and measure how long preparing them takes."""
-    contest = read_contest(source, validation_fraction=data.validation_fraction, seed=data.seed)
+    contest = read_contest(source, data)
     records = list(itertools.islice(itertools.cycle(contest.splits["training"]), images))
     files = []
     for row, record in enumerate(records):

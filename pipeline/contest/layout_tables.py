@@ -1,162 +1,157 @@
-"""Layout 3, Kaggle's tables: train.csv has images and labels, the test images are those in test/ or the remaining ones.
-
-The image column is the one whose cells name files. The label column is the one in sample_submission.csv, else the only
-other one, else the one with a usual name; labels may also be one-hot, one column per class.
-"""
+"""Kaggle's tables: a file such as train.csv names the images and their classes."""
 
 from collections.abc import Sequence
 
-import numpy as np
-import pandas as pd
-
-from pipeline.contest.folders import (
-    TESTING_FOLDERS,
-    ContestParts,
-    find_file,
-    find_folder,
-    images_below,
-    join,
-    parent,
-    testing_files,
-)
-from pipeline.contest.match_ids import listed, match_ids, plain, repeated
-from pipeline.contest.source import Source
-from pipeline.contest.submission_format import find_sample, read_table
+from pipeline.contest.layout_folders import folder_labels
+from pipeline.contest.match_ids import ImageIndex, listed
+from pipeline.contest.parts import Parts
+from pipeline.contest.read_table import read_table
+from pipeline.contest.sample import Sample
+from pipeline.contest.split_folders import SplitFolders
+from pipeline.contest.test_images import TestImages, find_test_images
+from pipeline.contest.training_tables import LabelTable, label_tables, names_images, read_labels
+from pipeline.contest.tree import Tree, is_below, parent
+from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.errors import RequestError
 
-TRAINING_TABLES = ("train.csv", "training.csv", "train_labels.csv", "trainlabels.csv")
-VALIDATION_TABLES = ("valid.csv", "val.csv", "validation.csv")
-LABEL_COLUMNS = ("label", "labels", "class", "target", "category")
 
+def training_table(
+    tree: Tree, folders: SplitFolders, sample: Sample | None, data: DataSettings, *, class_folders: bool
+) -> str | None:
+    """The table of the training labels; None where the labels stand elsewhere.
 
-def read_tables(source: Source, root: str) -> ContestParts:
-    """Read the contest in `root`.
-
-    Raises RequestError for a table without images or labels, and for an image that is missing, named twice or without
-    a label.
+    A table named for training or labels comes before class folders, any other table after them. Raises RequestError
+    where two tables are equally good and differ.
     """
-    table = find_file(source, root, TRAINING_TABLES)
-    assert table is not None, "detect_layout found it"
-    validation_table = find_file(source, root, VALIDATION_TABLES)
-    test_folder = find_folder(source, root, TESTING_FOLDERS)
-    inside_test = () if test_folder is None else (f"{test_folder}/",)
-    images = [file for file in images_below(source, root) if not file.startswith(inside_test)]
-    training = _read_labels(source, root, table, images)
-    validation = None if validation_table is None else _read_labels(source, root, validation_table, images)
+    if data.labels_from in ("folders", "names"):
+        return None
+    if data.labels_from:
+        return _stated(tree, data.labels_from)
+    outside = [folder for folder in (folders.testing, folders.validation) if folder]
+    ranks = label_tables(tree, "training", outside, sample.file if sample else None)
+    images = _images_outside(tree, folders)
+    naming = {table: rank for table, rank in ranks.items() if names_images(tree, table, images)}
+    usable = {table: rank for table, rank in naming.items() if rank < 2 or not class_folders}
+    if not usable:
+        named = [table for table, rank in ranks.items() if rank < 2]
+        return named[0] if named and not class_folders and not naming else None
+    best = [table for table, rank in usable.items() if rank == min(usable.values())]
+    return best[0] if len(best) == 1 else _one_that_reads(tree, best, images, sample, data)
+
+
+def read_tables(
+    tree: Tree, table: str, folders: SplitFolders, sample: Sample | None, data: DataSettings, *, class_folders: bool
+) -> Parts:
+    """Read a contest whose training labels stand in a table."""
+    asked = sample.header if sample else ()
+    images = _images_outside(tree, folders)
+    of_folders = folder_labels(tree, folders.training, data) if class_folders and folders.training else None
+    found = read_labels(tree, table, images, asked, data, of_folders)
+    training, validation, validation_table = _validation(tree, folders, found.labels, images, sample, data)
     known = training | (validation or {})
-    if len(known) < len(training) + len(validation or {}):
-        twice = [file for file in training if file in (validation or {})]
-        raise RequestError(f"{source.path}: images in {table} and {validation_table}: {listed(twice)}; expected one")
     unlabelled = [file for file in images if file not in known]
-    if test_folder is None:
-        return ContestParts(training, validation, _remaining(source, root, unlabelled), plain_ids=False)
-    _refuse_unlabelled(unlabelled, known, f"{source.path}/{table}")
-    return ContestParts(training, validation, testing_files(source, root), plain_ids=False)
+    tests, unlabelled = _tests(tree, folders, unlabelled, sample, data)
+    unlisted = _unlisted(tree, table, unlabelled, known, data)
+    notes = [*folders.notes, *tests.notes, *_notes(table, found, unlisted)]
+    column = f"column {found.column} of {table}" + (f", {validation_table}" if validation_table else "")
+    return Parts(training, validation, tests.files, tests.labels, False, column, tuple(notes))
 
 
-def _read_labels(source: Source, root: str, table: str, images: Sequence[str]) -> dict[str, str]:
-    """{file: text of its class}, in the order of the files."""
-    where = f"{source.path}/{table}"
-    columns, sample_header = _read_columns(source.read(table), where), _sample_header(source, root)
-    id_column, rows = _image_column(columns, images, sample_header, where)
-    texts = _labels(columns, id_column, sample_header, where)
-    return {images[row]: text for row, text in sorted(zip(rows, texts, strict=True))}
-
-
-def _read_columns(content: bytes, where: str) -> pd.DataFrame:
-    columns = read_table(content, where).map(plain).rename(columns=plain)
-    if repeated(list(columns)):
-        raise RequestError(f"{where}: columns repeated: {listed(repeated(list(columns)))}; expected different names")
-    if columns.empty:
-        raise RequestError(f"{where} has a header alone, expected one line per training image")
-    return columns
-
-
-def _image_column(
-    columns: pd.DataFrame, images: Sequence[str], sample_header: Sequence[str], where: str
-) -> tuple[str, list[int]]:
-    """Name of the image column, and the row in `images` of each of its cells."""
-    matches = {str(name): match_ids(cells.tolist(), images) for name, cells in columns.items()}
-    found = {name: len(set(rows) - {-1}) for name, rows in matches.items()}
-    most = max(found.values())
-    if not most:
-        raise RequestError(f"{where}: no column names the images; found columns {', '.join(columns)}")
-    best = [name for name in found if found[name] == most]
-    name = sample_header[0] if sample_header and sample_header[0] in best else best[0]
-    others = [other for other in best if matches[other] != matches[name]]
-    if others and name not in sample_header[:1]:  # a column of line numbers fits images too: 0, 1, 2, ...
-        raise RequestError(
-            f"{where}: {name} and {others[0]} both name the images, differently; take one of them away, or give a "
-            "sample_submission.csv whose first column is called like the right one"
-        )
-    _check_rows(columns, name, pd.Series(matches[name], columns.index), where)
-    return name, matches[name]
-
-
-def _check_rows(columns: pd.DataFrame, name: str, rows: pd.Series, where: str) -> None:
-    """Raise RequestError for a cell of the image column without an image, or with the image of another cell."""
-    missing = columns.loc[rows < 0, name].tolist()
-    if missing:
-        raise RequestError(f"{where}: {name} without an image of its own: {listed(missing)}; expected one image each")
-    twice = columns.loc[rows.duplicated(keep=False), name].unique().tolist()
+def _validation(
+    tree: Tree,
+    folders: SplitFolders,
+    labels: dict[str, str],
+    images: Sequence[str],
+    sample: Sample | None,
+    data: DataSettings,
+) -> tuple[dict[str, str], dict[str, str] | None, str | None]:
+    """Training and validation labels: those of a table of validation, else the images in the validation folder."""
+    outside = [folder for folder in (folders.testing, folders.training) if folder]
+    tables = label_tables(tree, "validation", outside, sample.file if sample else None)
+    found = [table for table in tables if names_images(tree, table, images)]
+    if len(found) > 1:
+        raise RequestError(f"{tree.where}: found {listed(found)}; expected one table of validation labels")
+    if not found:
+        inside = {
+            file: text for file, text in labels.items() if folders.validation and is_below(file, folders.validation)
+        }
+        return {file: text for file, text in labels.items() if file not in inside}, inside or None, None
+    validation = read_labels(tree, found[0], images, sample.header if sample else (), data).labels
+    twice = [file for file in labels if file in validation]
     if twice:
-        raise RequestError(f"{where}: {name} repeated: {listed(twice)}; expected one line and one label per image")
+        raise RequestError(f"{tree.where}: images in {found[0]} and in training: {listed(twice)}; expected one")
+    return labels, validation, found[0]
 
 
-def _labels(columns: pd.DataFrame, id_column: str, sample_header: Sequence[str], where: str) -> list[str]:
-    """Text of the class of each line."""
-    others = [name for name in columns if name != id_column]
-    asked = list(dict.fromkeys(sample_header[1:]))
-    if len(asked) > 1 and set(asked) <= set(others):
-        return _one_hot_labels(columns, id_column, asked, where)
-    name = _label_column(columns, others, asked, where)
-    empty = columns.loc[columns[name] == "", id_column].tolist()
-    if empty:
-        raise RequestError(f"{where}: images without a label: {listed(empty)}; expected {name} in every line")
-    return columns[name].tolist()
+def _tests(
+    tree: Tree, folders: SplitFolders, unlabelled: list[str], sample: Sample | None, data: DataSettings
+) -> tuple[TestImages, list[str]]:
+    """The test images, and the unlabelled images that are none: without a test folder the sample or a table names them.
+
+    Raises RequestError where the sample names images and none is unlabelled.
+    """
+    if folders.testing is not None:
+        return find_test_images(tree, folders.testing, data), unlabelled
+    if sample is not None:
+        if not unlabelled:
+            raise RequestError(f"{tree.where}: every image has a label, expected test images for {sample.file} too")
+        return TestImages(tuple(unlabelled), {}, ()), []
+    for table in label_tables(tree, "testing", (), None):
+        if names_images(tree, table, unlabelled):
+            columns = read_table(tree.source.read(table), table).cells
+            named = {row for _, cells in columns.items() for row in ImageIndex(unlabelled).rows(cells)} - {-1}
+            files = [unlabelled[row] for row in sorted(named)]
+            return TestImages(tuple(files), {}, ()), [file for file in unlabelled if file not in set(files)]
+    return TestImages((), {}, ()), unlabelled
 
 
-def _label_column(columns: pd.DataFrame, others: Sequence[str], asked: Sequence[str], where: str) -> str:
-    choices = [name for name in others if [name] == asked]
-    choices = choices or [name for name in others if len(asked) > 1 and set(columns[name]) == set(asked)]
-    choices = choices or (list(others) if len(others) == 1 else [])
-    choices = choices or [name for name in others if name.lower() in LABEL_COLUMNS]
-    if len(choices) != 1:
-        raise RequestError(
-            f"{where}: which column is the label? found {', '.join(columns)}; "
-            f"expected one called as in sample_submission.csv, or one of {', '.join(LABEL_COLUMNS)}"
-        )
-    return choices[0]
-
-
-def _one_hot_labels(columns: pd.DataFrame, id_column: str, classes: list[str], where: str) -> list[str]:
-    hot_NC = columns[classes].isin(["1", "1.0"]).to_numpy()
-    for row in np.flatnonzero(hot_NC.sum(1) != 1):
-        image, found = columns[id_column].iloc[row], [classes[index] for index in np.flatnonzero(hot_NC[row])]
-        raise RequestError(f"{where}: {image} has {len(found)} classes ({', '.join(found)}), expected exactly one 1")
-    return [classes[index] for index in hot_NC.argmax(1)]
-
-
-def _sample_header(source: Source, root: str) -> list[str]:
-    sample = find_sample(source, root)
-    return [] if sample is None else list(map(plain, read_table(source.read(sample), f"{source.path}/{sample}")))
-
-
-def _remaining(source: Source, root: str, files: Sequence[str]) -> tuple[str, ...]:
-    """Without a test folder the test images are the unlabelled ones; the sample must name each of them."""
-    if find_sample(source, root) is None:
-        missing = join(root, TESTING_FOLDERS[1])
-        raise RequestError(
-            f"{source.path}: found neither {missing}/ nor a sample_submission.csv that names test images"
-        )
-    if not files:
-        raise RequestError(f"{source.path}: every image has a label, expected test images too")
-    return tuple(files)
-
-
-def _refuse_unlabelled(files: Sequence[str], labels: dict[str, str], where: str) -> None:
-    """Images beside labelled ones need a label; folders without any label (masks, other sizes) are ignored."""
+def _unlisted(
+    tree: Tree, table: str, files: Sequence[str], labels: dict[str, str], data: DataSettings
+) -> tuple[str, ...]:
+    """Images beside labelled ones without a line; folders without any label (masks, other sizes) are ignored."""
     folders = {parent(file) for file in labels}
     forgotten = [file for file in files if parent(file) in folders]
-    if forgotten:
-        raise RequestError(f"{where}: images without a line: {listed(forgotten)}; expected a label for each")
+    if forgotten and data.unlisted == "refuse":
+        raise RequestError(
+            f"{tree.where}/{table}: images without a line: {listed(forgotten)}; expected a label for each, or "
+            "--set data.unlisted=ignore"
+        )
+    return tuple(forgotten)
+
+
+def _notes(table: str, found: LabelTable, unlisted: Sequence[str]) -> list[str]:
+    notes = [f"{table}: lines without an image, skipped: {listed(found.skipped)}"] if found.skipped else []
+    return notes + ([f"images without a line, ignored: {listed(unlisted)}"] if unlisted else [])
+
+
+def _images_outside(tree: Tree, folders: SplitFolders) -> list[str]:
+    """All images but those of the test folder."""
+    return [file for file in tree.images if folders.testing is None or not is_below(file, folders.testing)]
+
+
+def _stated(tree: Tree, table: str) -> str:
+    """A table of the settings: its path from the top of the contest, or the end of it."""
+    found = [name for name in tree.files if name == table or name.endswith(f"/{table}")]
+    if len(found) != 1:
+        what = "no such table" if not found else f"fits {listed(found)}"
+        raise RequestError(f"{tree.where}: data.labels_from {table}: {what}; expected folders, names or a table's path")
+    return found[0]
+
+
+def _one_that_reads(
+    tree: Tree, tables: Sequence[str], images: Sequence[str], sample: Sample | None, data: DataSettings
+) -> str:
+    """Of several tables the one that can be read, or the first where all hold the same labels."""
+    labels: dict[str, dict[str, str]] = {}
+    for table in tables:
+        try:
+            labels[table] = read_labels(tree, table, images, sample.header if sample else (), data).labels
+        except RequestError:
+            continue
+    found = list(labels) or list(tables)
+    if len(found) > 1 and (not labels or any(labels[table] != labels[found[0]] for table in found)):
+        raise RequestError(
+            f"{tree.where}: found {listed(found)}; expected one table of labels: say which with "
+            f"--set data.labels_from={found[0]}"
+        )
+    return found[0]

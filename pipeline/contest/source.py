@@ -1,6 +1,7 @@
 """The files of a contest, read in place from a folder or a zip; nothing is extracted."""
 
 import hashlib
+import io
 import os
 import re
 import stat
@@ -19,7 +20,8 @@ MOST_UNPACKED_BYTES = 64 * 2**30
 # One file is read into memory whole, by several threads at once; no image or table of a contest is near this.
 LARGEST_FILE_BYTES = 2**30
 
-OS_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx"})
+UTF8_FLAG = 0x800  # of a zip's entry: its name is UTF-8
+OS_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "_ds_store"})
 
 
 class Source(ABC):
@@ -47,16 +49,6 @@ class Source(ABC):
     @abstractmethod
     def digest(self) -> str:
         """Sha256 (hex) that changes when the files do: of a zip's bytes, of a folder's names, sizes and times."""
-
-
-def open_source(path: Path) -> Source:
-    """Open a contest's folder or zip. Raises RequestError when it is missing, not a zip, or an unsafe zip."""
-    if path.is_dir():
-        return FolderSource(path)
-    if path.is_file():
-        return ZipSource(path)
-    found = "is neither a folder nor a file" if path.exists() else "does not exist"
-    raise RequestError(f"{path} {found}; expected a contest's folder or zip")
 
 
 class FolderSource(Source):
@@ -90,16 +82,14 @@ class FolderSource(Source):
 class ZipSource(Source):
     """Entries of a zip, checked when it is opened."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encoding: str = "", content: bytes | None = None) -> None:
+        """encoding: of names without the mark of UTF-8. content: of a zip that lies in another one."""
         self.path = path
-        try:
-            self._archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError) as error:
-            raise RequestError(f"{path} is not a readable zip ({error}); expected a contest's folder or zip") from error
+        self._archive = _opened(path, encoding, content)
         self._lock = Lock()  # ZipFile counts its open entries without a lock of its own
         entries = self._archive.infolist()
         _check_entries(path, entries)
-        self._entries, self._folders = _index_entries(path, entries)
+        self._entries, self._folders = _index_entries(path, entries, encoding)
 
     def names(self) -> list[str]:
         """See Source."""
@@ -128,6 +118,19 @@ class ZipSource(Source):
         """See Source."""
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _opened(path: Path, encoding: str, content: bytes | None) -> zipfile.ZipFile:
+    try:
+        file = path if content is None else io.BytesIO(content)
+        return zipfile.ZipFile(file, metadata_encoding=encoding or None)
+    except LookupError:
+        raise RequestError(f"data.zip_encoding {encoding}: no such encoding; expected one such as gbk or cp866") from None
+    except UnicodeDecodeError as error:
+        expected = f"names in {encoding}" if encoding else "names in UTF-8"
+        raise RequestError(f"{path}: {error.reason} in the name of a file; expected {expected}") from error
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise RequestError(f"{path} is not a readable zip ({error}); expected a contest's folder or zip") from error
 
 
 def _is_kept(part: str) -> bool:
@@ -175,27 +178,46 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
     if unpacked_bytes > MOST_UNPACKED_BYTES:
         raise RequestError(f"{path} unpacks to {unpacked_bytes:,} bytes, expected at most {MOST_UNPACKED_BYTES:,}")
     for entry in entries:
-        name = entry.orig_filename
-        if name.startswith("/") or "\\" in name or ".." in name.split("/") or re.match(r"[A-Za-z]:", name):
-            raise RequestError(
-                f"{path}: entry {name!r} climbs out of the zip or has a backslash; expected relative names with '/'"
-            )
+        name = entry.orig_filename.replace("\\", "/")
+        if name.startswith("/") or ".." in name.split("/") or re.match(r"[A-Za-z]:", name):
+            raise RequestError(f"{path}: entry {name!r} climbs out of the zip; expected relative names")
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise RequestError(f"{path}: entry {name!r} is a symbolic link; expected files and folders alone")
         if entry.flag_bits & 1:
             raise RequestError(f"{path}: entry {name!r} is encrypted; expected a zip without a password")
 
 
-def _index_entries(path: Path, entries: list[zipfile.ZipInfo]) -> tuple[dict[str, zipfile.ZipInfo], list[str]]:
+def _entry_name(path: Path, entry: zipfile.ZipInfo, encoding: str) -> str:
+    """The name of an entry, with '/' where a zip of Windows has backslashes.
+
+    Without the mark of UTF-8 zipfile reads names in code page 437; many such names are UTF-8 all the same. Raises
+    RequestError for other ones: which letters their bytes mean is not known.
+    """
+    name = entry.filename
+    if not entry.flag_bits & UTF8_FLAG and not encoding and not name.isascii():
+        try:
+            name = name.encode("cp437").decode("utf-8")
+        except (UnicodeEncodeError, UnicodeDecodeError):
+            raise RequestError(
+                f"{path}: the file names are not in UTF-8 (one reads {name[:40]!r}); say their encoding with "
+                "--set data.zip_encoding=gbk, or cp932, cp866, cp437"
+            ) from None
+    return name.replace("\\", "/")
+
+
+def _index_entries(
+    path: Path, entries: list[zipfile.ZipInfo], encoding: str
+) -> tuple[dict[str, zipfile.ZipInfo], list[str]]:
     """Files as {name: entry}, and the folders, named or implied, both sorted; hidden files are left out."""
     files: dict[str, zipfile.ZipInfo] = {}
     folders: set[str] = set()
     for entry in entries:
-        parts = PurePosixPath(entry.filename).parts  # drops './' and '//'
+        full_name = _entry_name(path, entry, encoding)
+        parts = PurePosixPath(full_name).parts  # drops './' and '//'
         if not parts or not all(map(_is_kept, parts)):
             continue
         name = "/".join(parts)
-        if entry.is_dir():
+        if full_name.endswith("/"):
             folders.add(name)
         elif name in files:
             raise RequestError(f"{path}: entry {name!r} stands there twice; expected each file once")

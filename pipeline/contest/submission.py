@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.contest.submission_format import SubmissionFormat, read_table
+from pipeline.contest.read_table import read_table
+from pipeline.contest.submission_format import SubmissionFormat
 from pipeline.runtime.atomic import atomic_file
 from pipeline.runtime.errors import RequestError
 
@@ -27,7 +28,7 @@ def write_submission(path: Path, submission: SubmissionFormat, log_probs_NC: np.
     table = pd.DataFrame(columns_of(submission, log_probs_NC)[list(submission.rows)], columns=submission.header[1:])
     table.insert(0, submission.header[0], submission.ids, allow_duplicates=True)
     with atomic_file(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", float_format=PROBABILITY_FORMAT)
+        table.to_csv(temporary, index=False, sep=submission.separator, lineterminator="\n", float_format=PROBABILITY_FORMAT)
         try:
             validate_submission(temporary, submission)
         except RequestError as error:
@@ -39,7 +40,7 @@ def validate_submission(path: Path, submission: SubmissionFormat) -> None:
 
     Raises RequestError with the line number, what was found and what was expected.
     """
-    table = read_table(path.read_bytes(), str(path))
+    table = read_table(path.read_bytes(), str(path)).cells
     if tuple(table) != submission.header:
         raise RequestError(f"{path}, line 1: found header {list(table)}, expected {list(submission.header)}")
     seen: set[str] = set()
@@ -73,19 +74,20 @@ def _problem_of_id(id_: str, expected_id: str, seen: set[str]) -> str:
 
 def _problem_of_cells(cells: Sequence[str], submission: SubmissionFormat) -> str:
     if submission.columns:
-        return _problem_of_probabilities(cells)
+        return _problem_of_probabilities(cells, whole=len(submission.columns) == len(submission.labels))
     if cells[0] not in submission.labels:
         return f"found label {cells[0]!r}, expected one of {', '.join(submission.labels[:12])}"
     return ""
 
 
-def _problem_of_probabilities(cells: Sequence[str]) -> str:
+def _problem_of_probabilities(cells: Sequence[str], *, whole: bool) -> str:
+    """`whole`: there is a column for every class."""
     try:
         probs = [float(cell) for cell in cells]
     except ValueError as error:
         return f"found no probability ({error}), expected numbers from 0 to 1"
     if not all(0.0 <= prob <= 1.0 for prob in probs):  # false for NaN too
         return f"found {', '.join(cells[:12])}, expected numbers from 0 to 1"
-    if abs(sum(probs) - 1.0) > SUM_TOLERANCE:
+    if whole and abs(sum(probs) - 1.0) > SUM_TOLERANCE:
         return f"found probabilities that sum to {sum(probs):.6f}, expected 1"
     return ""

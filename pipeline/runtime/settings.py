@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.records import CpuArithmetic
 from pipeline.runtime.section import Section, setting
 from pipeline.runtime.training_settings import (
@@ -23,28 +24,6 @@ from pipeline.runtime.training_settings import (
 )
 
 BUDGET_BYTES = 300_000  # the contest's limit, decimal: 300,000 means 300,000
-
-
-class DataSettings(Section):
-    """How the images of the contest are read."""
-
-    # a multiple of 16, because the students pool four times
-    image_size: int = setting(
-        64,
-        'side of the square images; "auto", of a run: at most the short side of its images',
-        "pixels",
-        ge=16,
-        le=1024,
-        multiple_of=16,
-    )
-    validation_fraction: float = setting(
-        0.2,
-        "stratified share of training held out, where the contest has no validation split",
-        "fraction",
-        gt=0,
-        le=0.5,
-    )
-    seed: Seed = setting(0, "seed of that split, of the members' folds and of cross-validated ensemble weights")
 
 
 class ViewSettings(Section):

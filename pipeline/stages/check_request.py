@@ -7,7 +7,8 @@ from models.packed.rate_control import COARSEST
 from models.students.short_form import name_of
 from models.teachers.build import UnknownNetworkError, check_teacher
 from pipeline.contest.contest import Contest, read_contest
-from pipeline.contest.source import open_source
+from pipeline.contest.open_source import open_source
+from pipeline.contest.source import Source
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
 from pipeline.stages.student.network import bit_plan, choose_architecture, expected_bytes
@@ -54,9 +55,12 @@ def check_members(job: Job) -> None:
 
 def contest_of(job: Job) -> Contest:
     """The contest as it is; reading it refuses everything that is wrong with it. Raises RequestError."""
-    data = job.settings.data
-    source = open_source(Path(job.request.data))
-    return read_contest(source, validation_fraction=data.validation_fraction, seed=data.seed)
+    return read_contest(opened_contest(job), job.settings.data)
+
+
+def opened_contest(job: Job) -> Source:
+    """The files of the contest."""
+    return open_source(Path(job.request.data), job.settings.data.zip_encoding)
 
 
 def _refuse_another_submission(job: Job, contest: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.contest.contest import read_contest
 from pipeline.contest.decode import channel_statistics, decode_images
 from pipeline.contest.facts import load_contest, save_contest
-from pipeline.contest.source import open_source
+from pipeline.contest.open_source import open_source
 from pipeline.data.views import POLICIES_VERSION, ViewTask, create_image_array, make_view
 from pipeline.runtime.atomic import atomic_file
 from pipeline.runtime.console import progress, say
@@ -85,8 +85,8 @@ def _decode_step(job: Job) -> Step[DecodeSettings]:
 
 def _decode(opened: Opened[DecodeSettings]) -> None:
     data, workers = opened.settings.data, worker_count(opened.settings.workers)
-    source = open_source(opened.inputs["contest"])
-    contest = read_contest(source, validation_fraction=data.validation_fraction, seed=data.seed)
+    source = open_source(opened.inputs["contest"], data.zip_encoding)
+    contest = read_contest(source, data)
     if not contest.has_sample:
         say("prepare: no sample_submission.csv in the contest, so the CSV will have the header Id,label")
     with progress("decoding", sum(map(len, contest.splits.values()))) as on_done:

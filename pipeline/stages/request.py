@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.contest.source import open_source
+from pipeline.contest.open_source import open_source
+from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.folder import RunFolder, check_name, steps_used_by
 from pipeline.runtime.plan import Plan
@@ -41,7 +42,7 @@ def resolve(
     arguments: RunArguments,
     root: Path,
     default_preset: Callable[[], str],
-    automatic_size: Callable[[Path], int],
+    automatic_size: Callable[[Path, DataSettings], int],
 ) -> Request:
     """The request; a used --name without --data goes on with that run's contest and, without --preset, its preset.
 
@@ -69,7 +70,7 @@ def resolve(
     else:
         preset = arguments.preset or (goes_on.preset if goes_on else "demo" if data is None else default_preset())
         # the embedded digits are scans of 8x8 pixels
-        size = functools.partial(automatic_size, files) if files else lambda: SMALLEST
+        size = functools.partial(automatic_size, files) if files else lambda _: SMALLEST
         settings = preset_settings(preset, changes, arguments.study, size)
     data = data or embedded_contest(run)
     if arguments.inductive and settings.distill.final_phase.images == "testing":

@@ -14,7 +14,7 @@ import torch
 from pipeline.contest.contest import read_testing
 from pipeline.contest.decode import decode_images
 from pipeline.contest.facts import load_contest
-from pipeline.contest.source import open_source
+from pipeline.contest.open_source import open_source
 from pipeline.contest.submission import write_submission
 from pipeline.data.soft_labels import load_soft_labels
 from pipeline.runtime.console import progress, say

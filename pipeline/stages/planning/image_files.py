@@ -9,7 +9,8 @@ from PIL import Image
 
 from pipeline.contest.contest import Record, read_contest
 from pipeline.contest.decode import FORMATS
-from pipeline.contest.source import Source, open_source
+from pipeline.contest.open_source import open_source
+from pipeline.contest.source import Source
 from pipeline.runtime.console import say
 from pipeline.runtime.settings import DataSettings
 from pipeline.stages.planning.sizes import USUAL, largest_size
@@ -29,10 +30,10 @@ def short_side(source: Source, records: Sequence[Record]) -> int:
     return int(statistics.median(sides)) if sides else 0
 
 
-def automatic_size(data: Path) -> int:
+def automatic_size(data: Path, own: DataSettings) -> int:
     """The image size of a run without minutes: 64, or less for smaller images. Says which, in one line."""
-    own, source = DataSettings(), open_source(data)
-    contest = read_contest(source, validation_fraction=own.validation_fraction, seed=own.seed)
+    source = open_source(data, own.zip_encoding)
+    contest = read_contest(source, own)
     side = short_side(source, contest.splits["training"])
     size = min(USUAL, largest_size(side))
     say(f"data.image_size auto: {size} pixels (short side of the images {side}; without --minutes at most {USUAL})")

@@ -5,16 +5,14 @@ The plan is made before anything is trained and is then kept. No schedule is cut
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from pipeline.contest.contest import Contest
-from pipeline.contest.source import open_source
 from pipeline.runtime.console import say
 from pipeline.runtime.folder import SPLITS
 from pipeline.runtime.load_settings import changed
 from pipeline.runtime.plan import Plan, PlannedSeconds, Rung
 from pipeline.runtime.request import Job
-from pipeline.stages.check_request import contest_of
+from pipeline.stages.check_request import contest_of, opened_contest
 from pipeline.stages.planning.forecast import Speeds, forecast
 from pipeline.stages.planning.image_files import short_side
 from pipeline.stages.planning.ladder import (
@@ -64,7 +62,7 @@ class _Plans:
     def measured(self, image_size: int) -> Speeds:
         """The speeds of this machine at an image size."""
         jobs = [self.job(rung, image_size) for rung in self.rungs]
-        return measure(jobs, self.contest, open_source(Path(self.asked.request.data)))
+        return measure(jobs, self.contest, opened_contest(self.asked))
 
     def seconds(self, rung: Rung, image_size: int, speeds: Speeds) -> PlannedSeconds:
         """What a rung is predicted to take."""
@@ -107,4 +105,4 @@ def _sizes(plans: _Plans) -> tuple[int, ...]:
         return (stated,)
     if plans.asked.request.soft_labels:
         return (USUAL,)
-    return candidates(short_side(open_source(Path(plans.asked.request.data)), plans.contest.splits["training"]))
+    return candidates(short_side(opened_contest(plans.asked), plans.contest.splits["training"]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import merge, preset_values, validate
 from pipeline.runtime.plan import Plan
@@ -12,7 +13,7 @@ from pipeline.stages.planning.sizes import AUTO, SMALLEST, USUAL, stated_size, w
 LARGEST_SETTING = 1024  # pixels, of data.image_size
 
 
-def preset_settings(preset: str, changes: Sequence[str], study: str, automatic_size: Callable[[], int]) -> Settings:
+def preset_settings(preset: str, changes: Sequence[str], study: str, automatic_size: Callable[[DataSettings], int]) -> Settings:
     """The settings of a preset and the changes over it; an automatic image size is asked for when all else is valid.
 
     Raises RequestError for what is not valid.
@@ -22,8 +23,8 @@ def preset_settings(preset: str, changes: Sequence[str], study: str, automatic_s
         return validate(values, where)
     if study:
         raise RequestError("data.image_size: auto is of a run; expected a number of pixels for a study")
-    validate(merge(values, {"data": {"image_size": LARGEST_SETTING}}), where)
-    return validate(with_size(values, automatic_size()), where)
+    stated = validate(merge(values, {"data": {"image_size": LARGEST_SETTING}}), where)
+    return validate(with_size(values, automatic_size(stated.data)), where)
 
 
 def first_settings(plan: Plan | None, changes: Sequence[str], *, given_labels: bool) -> Settings:

@@ -20,7 +20,7 @@ from pipeline.bench.plain_loop import Photos, PlainLoop
 from pipeline.bench.run_bench import Effort, bench_lines, run_bench
 from pipeline.bench.side_by_side import meet, side_by_side_rates
 from pipeline.bench.workload import Workload, build_workload
-from pipeline.contest.source import open_source
+from pipeline.contest.open_source import open_source
 from pipeline.runtime.device import Device
 from pipeline.runtime.load_settings import load_settings
 from pipeline.runtime.records import CpuArithmetic

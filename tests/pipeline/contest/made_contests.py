@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.contest.contest import Contest, read_contest
-from pipeline.contest.source import open_source
+from pipeline.contest.open_source import open_source
+from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.errors import RequestError
 
 CATS_AND_DOGS = [f"train/{name}/{n}.jpg" for name in ("dog", "cat") for n in range(4)]
@@ -25,15 +27,17 @@ def make(top: Path, names: Iterable[str], **tables: str) -> Path:
     return top
 
 
-def read(path: Path) -> Contest:
-    return read_contest(open_source(path), validation_fraction=0.25, seed=0)
+def read(path: Path, **changes: Any) -> Contest:
+    return read_contest(open_source(path), DataSettings(validation_fraction=0.25, **changes))
 
 
 def labels(contest: Contest, split: str) -> dict[str, str]:
     return {record.file: contest.classes[record.label] for record in contest.splits[split]}
 
 
-def refused(path: Path, message: str) -> None:
+def refused(path: Path, message: str, **changes: Any) -> None:
     with pytest.raises(RequestError, match=message) as caught:
-        read(path)
-    assert "\n" not in str(caught.value)
+        read(path, **changes)
+    text = str(caught.value).replace(str(path), "")
+    assert "\n" not in text
+    assert len(text) <= 300

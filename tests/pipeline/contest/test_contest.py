@@ -4,14 +4,17 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.contest.contest import Contest, read_contest, read_testing
+from pipeline.contest.contest import Contest, read_contest
 from pipeline.contest.decode import decode_images
-from pipeline.contest.source import open_source
+from pipeline.contest.open_source import open_source
+from pipeline.contest.testing_alone import read_testing
+from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.errors import RequestError
 
 FOOD11_DATA = os.environ.get("FOOD11_DATA")
@@ -30,8 +33,8 @@ def make(top: Path, names: Iterable[str], sample: str | bytes | None = None) -> 
     return top
 
 
-def read(path: Path, *, fraction: float = 0.25, seed: int = 0) -> Contest:
-    return read_contest(open_source(path), validation_fraction=fraction, seed=seed)
+def read(path: Path, *, fraction: float = 0.25, seed: int = 0, **changes: Any) -> Contest:
+    return read_contest(open_source(path), DataSettings(validation_fraction=fraction, seed=seed, **changes))
 
 
 def refused(path: Path, message: str) -> None:
@@ -95,23 +98,24 @@ def test_splitting_off_validation_leaves_every_class_in_training(tmp_path: Path,
     assert len(contest.splits["validation"]) >= 3
 
 
-def test_validation_fraction_out_of_range(tmp_path: Path):
-    source = open_source(make(tmp_path, TRAINING + TESTING))
-    with pytest.raises(RequestError, match=r"data\.validation_fraction: found 0\.8, expected above 0"):
-        read_contest(source, validation_fraction=0.8, seed=0)
-
-
 def test_no_training_folder(tmp_path: Path):
-    refused(make(tmp_path, TESTING), r"has no training folder; looked for training/\{label\}_\{n\}\.jpg")
+    refused(make(tmp_path, TESTING), r"has no training images; looked for train/\{class\}/, training/\{label\}_\{n\}\.jpg")
+
+
+def test_folders_around_the_whole_contest_do_not_count(tmp_path: Path):
+    contest = read(make(tmp_path, [f"a/b/c/d/{name}" for name in TRAINING + TESTING]))
+    assert contest.splits["training"][0].id == "0_0"
+    assert contest.name == "d"
 
 
 def test_training_too_deep(tmp_path: Path):
-    refused(make(tmp_path, [f"a/b/c/{name}" for name in TRAINING + TESTING]), "up to 2 folders deep")
+    names = [f"a/b/c/d/{name}" for name in TRAINING + TESTING]
+    refused(make(tmp_path, [*names, "z/1.jpg"]), "has no training images; looked for .*, up to 3 folders deep")
 
 
 def test_two_contests_in_one_folder(tmp_path: Path):
     names = [f"{root}/{name}" for root in ("a", "b") for name in TRAINING + TESTING]
-    refused(make(tmp_path, names), r"found 2 \(a/training, b/training\); expected one contest")
+    refused(make(tmp_path, names), r"found 2 \(a/training, b/training\); expected one of them: say which with --set data\.training_folder=")
 
 
 @pytest.mark.parametrize("split", ["training", "validation", "testing"])
@@ -119,7 +123,7 @@ def test_empty_split(tmp_path: Path, split: str):
     top = make(tmp_path, [n for n in TRAINING + VALIDATION + TESTING if not n.startswith(split)])
     (top / split).mkdir()
     (top / split / "readme.txt").write_text("nothing yet")
-    refused(top, f"{split} holds no images, expected .bmp, .gif, .jpeg, .jpg, .png, .tif, ")
+    refused(top, f"{split} holds no images, expected files such as .avif, .bmp, ")
 
 
 def test_empty_validation_folder_is_not_a_missing_one(tmp_path: Path):
@@ -129,10 +133,12 @@ def test_empty_validation_folder_is_not_a_missing_one(tmp_path: Path):
 
 
 def test_no_testing_folder(tmp_path: Path):
-    refused(make(tmp_path, TRAINING), "testing does not exist, expected a folder of images")
+    contest = read(make(tmp_path, TRAINING))
+    assert contest.splits["testing"] == ()
+    assert contest.submission.ids == ()
 
 
-@pytest.mark.parametrize("name", ["cat_1.jpg", "-1_3.jpg", "7.jpg", "1.5_2.jpg", "²_1.jpg"])
+@pytest.mark.parametrize("name", ["-1_3.jpg", "7.jpg", "1.5_2.jpg", "²_1.jpg", "10_left.jpg", "img_1_cat.jpg", "_1.jpg"])
 def test_label_that_is_no_integer(tmp_path: Path, name: str):
     refused(make(tmp_path, [*TRAINING, f"training/{name}", *TESTING]), f"training/{re.escape(name)}: expected a name")
 
@@ -147,9 +153,36 @@ def test_validation_class_absent_from_training(tmp_path: Path):
     refused(make(tmp_path, names), r"validation/7_0\.jpg: found class 7, expected one that training has")
 
 
-def test_too_few_images_to_split(tmp_path: Path):
-    names = [*TRAINING, "training/7_0.jpg", *TESTING]
-    refused(make(tmp_path, names), r"single training image: 1 \(7\); expected at least 2 per class")
+def test_a_class_of_one_image_stays_in_training(tmp_path: Path):
+    contest = read(make(tmp_path, [*TRAINING, "training/7_0.jpg", *TESTING]))
+    assert contest.classes == ("0", "2", "7", "10")
+    assert [record.file for record in contest.splits["training"] if record.label == 2] == ["training/7_0.jpg"]
+    assert contest.notes == ("classes with a single training image, without a validation image: 1 (7)",)
+
+
+def test_classes_of_one_image_each_are_refused(tmp_path: Path):
+    names = [f"training/{label}_0.jpg" for label in range(3)]
+    refused(make(tmp_path, names + TESTING), "every class has a single image, so none can be held out for validation")
+
+
+def test_words_in_names(tmp_path: Path):
+    names = [f"train/{name}{mark}{n}.jpg" for name in ("cat", "great dane") for n in range(4) for mark in "._- "]
+    contest = read(make(tmp_path, [*names, "train/cat (7).jpg", "test/1.jpg"]))
+    assert contest.classes == ("cat", "great dane")
+    assert sum(map(len, contest.splits.values())) == 34
+
+
+def test_numbers_and_words_in_names_are_asked_about(tmp_path: Path):
+    names = [*TRAINING, "training/cat_1.jpg", *TESTING]
+    refused(make(tmp_path, names), "some names begin with a number, such as 0, others with a word, such as cat")
+
+
+def test_names_that_are_rather_ids(tmp_path: Path):
+    """Patients 10 to 29 with two images each: read as labels only where the user says so."""
+    names = [f"training/{patient}_{side}.jpg" for patient in range(10, 30) for side in (1, 2)]
+    path = make(tmp_path, names + TESTING)
+    refused(path, r"20 labels for 40 images, or these are ids; say it with --set data\.labels_from=names or the path")
+    assert len(read(path, labels_from="names").classes) == 20
 
 
 def test_two_testing_images_with_one_id(tmp_path: Path):
@@ -205,7 +238,7 @@ def test_sample_ids_stay_text(tmp_path: Path):
         ("Id,Label\n0,0\n1,0,0\n", "line 3: found 3 columns, expected 2"),
         ("", "sample_submission.csv is empty"),
         ("\n\r\n", "sample_submission.csv is empty"),
-        (b"\xff\xfeI\0d\0", "is not a CSV in UTF-8"),
+        (b"\xffI,d\0", "is not a CSV in UTF-8"),
         ('Id,Label\n"0,0\n', "is not a CSV in UTF-8"),
         ("Id,Label\n0,0\n1,0\n1,0\n2,0\n10,0\n", r"ids repeated: 1 \(1\)"),
         ("Id,Label\n0,0\n1,0\n0001,0\n2,0\n10,0\n", r"ids repeated: 2 \(1, 0001\)"),
@@ -226,33 +259,33 @@ def test_sample_problems_are_listed_up_to_ten(tmp_path: Path):
 @pytest.mark.parametrize("folder", ["", "testing/", "test/", "test_images/", "shots/", "shots/test/", "a/b/"])
 def test_read_testing_alone(tmp_path: Path, folder: str):
     source = open_source(make(tmp_path, [f"{folder}{n}.jpg" for n in (2, 10)]))
-    files, submission = read_testing(source, ["0", "1"])
-    assert files == (f"{folder}10.jpg", f"{folder}2.jpg")
-    assert (submission.ids, submission.rows) == (("2", "10"), (1, 0))
-    assert read_testing(source, ["cat", "dog"])[1].ids == ("10.jpg", "2.jpg")
+    found = read_testing(source, ["0", "1"], DataSettings())
+    assert found.files == (f"{folder}10.jpg", f"{folder}2.jpg")
+    assert (found.submission.ids, found.submission.rows) == (("2", "10"), (1, 0))
+    assert read_testing(source, ["cat", "dog"], DataSettings()).submission.ids == ("10.jpg", "2.jpg")
 
 
 def test_read_testing_of_a_contest_is_its_testing_split(tmp_path: Path):
     source = open_source(make(tmp_path, TRAINING + TESTING, "Id,Label\n10,0\n2,0\n1,0\n0,0\n"))
-    contest = read_contest(source, validation_fraction=0.25, seed=0)
-    files, submission = read_testing(source, contest.classes)
-    assert list(files) == [record.file for record in contest.splits["testing"]]
-    assert submission == contest.submission
+    contest = read_contest(source, DataSettings(validation_fraction=0.25))
+    found = read_testing(source, contest.classes, DataSettings())
+    assert list(found.files) == [record.file for record in contest.splits["testing"]]
+    assert found.submission == contest.submission
 
 
-@pytest.mark.parametrize("names", [["readme.png.txt"], ["training/0_1.jpg"], ["a/x.jpg", "b/y.jpg"]])
+@pytest.mark.parametrize("names", [["readme.png.txt"], ["training/0_1.jpg"]])
 def test_read_testing_without_images(tmp_path: Path, names: list[str]):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(RequestError, match="has no test images; looked for testing/, test/ and images at its top"):
-        read_testing(open_source(tmp_path), ["0", "1"])
+    with pytest.raises(RequestError, match="has no test images; looked for test/, testing/ and images at its top"):
+        read_testing(open_source(tmp_path), ["0", "1"], DataSettings())
 
 
 @pytest.mark.skipif(FOOD11_DATA is None, reason="FOOD11_DATA names no contest")
 def test_food11():
     source = open_source(Path(str(FOOD11_DATA)))
-    contest = read_contest(source, validation_fraction=0.1, seed=0)
+    contest = read_contest(source, DataSettings(validation_fraction=0.1))
     assert [len(contest.splits[name]) for name in ("training", "validation", "testing")] == [9866, 3430, 3347]
     assert contest.classes == tuple(map(str, range(11)))
     assert contest.submission.ids == tuple(map(str, range(3347)))

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from pipeline.contest.decode import channel_statistics, decode_image, decode_images
-from pipeline.contest.source import Source, open_source
+from pipeline.contest.open_source import open_source
+from pipeline.contest.source import Source
 from pipeline.runtime.errors import RequestError
 
 RANDOM = np.random.default_rng(0)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.contest.contest import read_testing
-from pipeline.contest.source import open_source
+from pipeline.contest.open_source import open_source
+from pipeline.contest.testing_alone import read_testing
+from pipeline.runtime.data_settings import DataSettings
 from tests.pipeline.contest.made_contests import TABLE, TEST_IMAGES, TRAIN_IMAGES, labels, make, read, refused
 
 
@@ -40,8 +41,8 @@ def test_table_and_old_sample_name(tmp_path: Path):
         ("image,breed", "", ""),  # the only other one
         ("image,breed,fold", "id,breed\n", ""),  # the one that the sample asks for
         ("image,fold,Label", "", ""),  # the one with a usual name
-        ("image,breed,fold", "", r"which column is the label\? found image, breed, fold; expected one called as in"),
-        ("image,label,target", "", r"which column is the label\? found image, label, target;"),
+        ("image,breed,fold", "", r"which column is the label\? found 2 \(breed, fold\); say it with --label-column"),
+        ("image,label,target", "", r"which column is the label\? found 2 \(label, target\); say it with --label-column"),
     ],
 )
 def test_the_label_column(tmp_path: Path, header: str, sample: str, message: str):
@@ -78,7 +79,7 @@ INDEXED = "{index},id,label\n" + "".join(f"{n},{7 - n},{('cat', 'dog')[n % 2]}\n
 def test_a_column_of_line_numbers_is_not_taken_for_the_images(tmp_path: Path, index: str):
     """pandas' to_csv writes one with its index: then two columns name images."""
     path = make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=INDEXED.format(index=index))
-    refused(path, r"train\.csv: .* and id both name the images, differently; take one of them away, or give a")
+    refused(path, r"train\.csv: .* and id both name the images, differently; say which with --image-column")
     make(path, [], sample_submission="id,label\nNA,x\n2,x\n0010,x\n")
     contest = read(path)
     found = labels(contest, "training") | labels(contest, "validation")
@@ -108,7 +109,7 @@ def test_a_table_of_validation(tmp_path: Path):
     assert labels(contest, "validation") == {"valid/a.jpg": "dog", "valid/b.jpg": "cat"}
     assert len(contest.splits["training"]) == 8
     make(path, [], valid="image,label,source\na,dog,x\n003,cat,x\n")
-    refused(path, r"images in train\.csv and valid\.csv: 1 \(train/003\.jpg\); expected one")
+    refused(path, r"images in valid\.csv and in training: 1 \(train/003\.jpg\); expected one")
 
 
 @pytest.mark.parametrize("name", ["SampleSubmission", "SAMPLE_SUBMISSION"])
@@ -140,12 +141,12 @@ def test_one_hot_labels(tmp_path: Path):
 def test_training_and_test_images_in_one_folder(tmp_path: Path):
     names = [f"images/{n}.jpg" for n in range(8)] + ["images/t1.jpg", "images/t2.jpg"]
     table = "id,label\n" + "".join(f"{n},{n % 2}\n" for n in range(8))
-    path = make(tmp_path, names, train=table, sample_submission="id,label\nt2,0\nt1,0\n")
+    path = make(tmp_path, names, train=table, sample_submission="id,label\nt2,0\nt1,1\n")
     contest = read(path)
     assert [record.file for record in contest.splits["testing"]] == ["images/t1.jpg", "images/t2.jpg"]
     assert contest.submission.rows == (1, 0)
-    files, submission = read_testing(open_source(path), contest.classes)
-    assert (files, submission) == (("images/t1.jpg", "images/t2.jpg"), contest.submission)
+    found = read_testing(open_source(path), contest.classes, DataSettings())
+    assert (found.files, found.submission) == (("images/t1.jpg", "images/t2.jpg"), contest.submission)
 
 
 def test_folders_without_labelled_images_are_left_alone(tmp_path: Path):
@@ -166,17 +167,15 @@ def without(line: str) -> str:
             r"train\.csv: images without a line: 1 \(train/003\.jpg\); expected a label",
         ),
         (TABLE.replace("003,dog", "003,"), r"train\.csv: images without a label: 1 \(003\); expected label in every"),
-        (TABLE + "003,cat,web\n", r"train\.csv: image repeated: 1 \(003\); expected one line and one label per image"),
+        (TABLE + "003,cat,web\n", r"train\.csv: image repeated: 003, once dog and once cat; expected one label"),
         (TABLE + "008,cat,web\n", r"train\.csv: image without an image of its own: 1 \(008\); expected one image each"),
         (TABLE + "003\n", r"train\.csv, line 10: found 1 columns, expected 3"),
         (TABLE.replace("source", "label"), r"train\.csv: columns repeated: 1 \(label\)"),
         ("image,label\n", r"train\.csv has a header alone, expected one line per training image"),
         ("image,label\nx,cat\ny,dog\n", r"train\.csv: no column names the images; found columns image, label"),
         ("", r"train\.csv is empty"),
-        (TABLE.replace(",", ";"), r"train\.csv: columns are separated by ';', expected ','"),
-        (TABLE.replace(",", "\t"), r"train\.csv: columns are separated by '\\t', expected ','"),
+        (TABLE.split("\n", 1)[1].replace("000,", "000.jpg,"), r"train\.csv: its first line names an image; expected a h"),
         (TABLE.replace("dog", "cat"), "all training images have label cat, expected at least 2 classes"),
-        (TABLE.replace("003,dog", "003,cow"), r"classes with a single training image: 1 \(cow\)"),
         (TABLE.replace("dog", "d" * 1025), r"class d+\.\.\. is longer than 1024 bytes"),
     ],
 )
@@ -202,9 +201,7 @@ def test_refused_samples_of_tables(tmp_path: Path, sample: str, message: str):
 
 
 def test_tables_without_test_images(tmp_path: Path):
-    refused(
-        make(tmp_path / "a", TRAIN_IMAGES, train=TABLE), "found neither test/ nor a sample_submission.csv that names"
-    )
+    assert read(make(tmp_path / "a", TRAIN_IMAGES, train=TABLE)).splits["testing"] == ()
     sample = "id,label\n1,0\n"
     refused(
         make(tmp_path / "b", TRAIN_IMAGES, train=TABLE, sample_submission=sample), "every image has a label, expected"
@@ -212,7 +209,8 @@ def test_tables_without_test_images(tmp_path: Path):
 
 
 def test_two_tables(tmp_path: Path):
-    refused(
-        make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=TABLE, training=TABLE),
-        r"found train\.csv and training\.csv; expected",
-    )
+    path = make(tmp_path, TRAIN_IMAGES + TEST_IMAGES, train=TABLE, training=TABLE)
+    assert len(read(path).classes) == 2  # both say the same
+    make(path, [], training=TABLE.replace("dog", "cow"))
+    refused(path, r"found 2 \(train\.csv, training\.csv\); .* say which with --set data\.labels_from=train\.csv")
+    assert read(path, labels_from="training.csv").classes == ("cat", "cow")

@@ -25,8 +25,12 @@ FILES = [
         ("1e5", 1),
         ("100000", -1),
         ("NA", 2),
-        ("na", -1),
-        ("NA.jpg", -1),
+        ("na", 2),  # in other case
+        ("NA.jpg", 2),  # with the ending of another kind of image
+        ("../input/x/a/cat.jpg", 3),  # the path of another computer
+        ("x\\b\\cat.jpg", 4),
+        ("train/0001.jpg", -1),  # of another split
+        ("data/0001.jpg", 0),
         ("a/cat.jpg", 3),
         ("b/cat.jpg", 4),
         ("cat.jpg", -1),
@@ -49,6 +53,11 @@ def test_an_exact_name_comes_before_a_stem_and_a_number():
 def test_numbers_are_plain_digits():
     texts = ["007", "0", "-1", "1.0", "1e5", " 1", "\u0661", ""]
     assert [number(text) for text in texts] == ["7", "0", None, None, None, None, None, None]
+
+
+def test_lists_are_cut_at_so_many_letters():
+    assert listed(["x" * 70, "y" * 70]) == f"2 ({'x' * 70}, ...)"
+    assert listed(["x" * 200]) == f"1 ({'x' * 120}...)"
 
 
 def test_lists_are_cut_at_ten():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.contest.submission import validate_submission, write_submission
-from pipeline.contest.submission_format import SubmissionFormat, read_table
+from pipeline.contest.read_table import read_table
+from pipeline.contest.submission_format import SubmissionFormat
 from pipeline.runtime.errors import RequestError
 
 COMMITTED = sorted((Path(__file__).resolve().parents[3] / "submissions").glob("*/*predictions.csv"))
@@ -25,7 +26,7 @@ def test_csv_as_the_csv_module_reads_it(tmp_path: Path):
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_committed_predictions_are_reproduced(path: Path, tmp_path: Path):
-    table = read_table(path.read_bytes(), str(path))
+    table = read_table(path.read_bytes(), str(path)).cells
     ids, texts = (table[name].tolist() for name in table)
     labels = sorted(set(texts))
     rows = np.random.default_rng(0).permutation(len(ids))  # the line of each id is not its testing record

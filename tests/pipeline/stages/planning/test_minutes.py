@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.contest.contest import read_contest
-from pipeline.contest.source import open_source
+from pipeline.contest.open_source import open_source
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import load_settings
 from pipeline.runtime.records import read_epochs

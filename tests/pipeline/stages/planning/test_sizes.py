@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.contest.contest import Record
-from pipeline.contest.source import open_source
+from pipeline.contest.open_source import open_source
 from pipeline.runtime.errors import RequestError
 from pipeline.stages.planning.image_files import sample, short_side
 from pipeline.stages.planning.sizes import candidates, largest_size, with_size

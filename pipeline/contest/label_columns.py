@@ -1,0 +1,91 @@
+"""The class of each line of a table: by a column of classes, or one-hot by one column per class.
+
+N lines, C classes. Where two columns could be it, the user says which.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from pipeline.contest.match_ids import listed
+from pipeline.runtime.errors import RequestError
+
+LABEL_COLUMNS = frozenset(
+    ["label", "labels", "class", "classes", "target", "category", "classid", "class_id", "label_id", "category_id"]
+    + ["classname", "class_name", "label_name", "category_name"]
+)
+ONES, ZEROS = frozenset(["1", "1.0", "true"]), frozenset(["0", "0.0", "false"])
+
+
+def label_texts(
+    columns: pd.DataFrame,
+    id_column: str,
+    others: Sequence[str],
+    asked: Sequence[str],
+    folders: Sequence[str | None] | None,
+    stated: str,
+    where: str,
+) -> tuple[list[str], str]:
+    """Text of the class of each line, and where it stands.
+
+    others: the columns that name no images. asked: those of the sample beside its ids. folders: the class folder of
+    each line's image. stated: the column that the user names. Raises RequestError where no column or two could be it,
+    and for a line without a class.
+    """
+    asked = list(dict.fromkeys(asked))
+    if stated:
+        if stated not in columns:
+            raise RequestError(f"{where}: no column {stated}; found {listed(list(columns))}")
+        return _of_column(columns, id_column, stated, where), stated
+    if len(asked) > 1 and set(asked) <= set(others):
+        return _of_one_hot(columns, id_column, asked, where), f"one-hot {', '.join(asked)[:60]}"
+    choices = _choices(columns, others, asked, folders)
+    if len(choices) == 1:
+        return _of_column(columns, id_column, choices[0], where), choices[0]
+    hot = [] if choices else _one_hot_columns(columns, others)
+    if hot:
+        return _of_one_hot(columns, id_column, hot, where), f"one-hot {', '.join(hot)[:60]}"
+    found = listed(choices or [str(name) for name in others])
+    raise RequestError(f"{where}: which column is the label? found {found}; say it with --label-column")
+
+
+def _choices(
+    columns: pd.DataFrame, others: Sequence[str], asked: Sequence[str], folders: Sequence[str | None] | None
+) -> list[str]:
+    """Columns that could be the label, by the first rule that finds one."""
+    rules = (
+        [name for name in others if [name] == asked],
+        [name for name in others if len(asked) > 1 and set(columns[name]) == set(asked)],
+        list(others) if len(others) == 1 else [],
+        [name for name in others if folders and columns[name].tolist() == list(folders)],
+        [name for name in others if name.lower() in LABEL_COLUMNS],
+    )
+    return next((found for found in rules if found), [])
+
+
+def _of_column(columns: pd.DataFrame, id_column: str, name: str, where: str) -> list[str]:
+    empty = columns.loc[columns[name] == "", id_column].tolist()
+    if empty:
+        raise RequestError(f"{where}: images without a label: {listed(empty)}; expected {name} in every line")
+    return columns[name].tolist()
+
+
+def _one_hot_columns(columns: pd.DataFrame, others: Sequence[str]) -> list[str]:
+    """Columns of zeros and ones alone, where every line has exactly one 1 among them."""
+    folded = columns[list(others)].map(str.lower)
+    binary = [name for name in others if set(folded[name]) <= ONES | ZEROS]
+    whole = len(binary) > 1 and bool((folded[binary].isin(ONES).sum(axis=1) == 1).all())
+    return binary if whole else []
+
+
+def _of_one_hot(columns: pd.DataFrame, id_column: str, classes: list[str], where: str) -> list[str]:
+    folded = columns[classes].map(str.lower)
+    strange = [cell for name in classes for cell in folded[name] if cell not in ONES | ZEROS]
+    if strange:
+        raise RequestError(f"{where}: columns {listed(classes)} hold {strange[0]!r}, expected 0 or 1 in each")
+    hot_NC = folded.isin(ONES).to_numpy()
+    for row in np.flatnonzero(hot_NC.sum(1) != 1):
+        image, found = columns[id_column].iloc[row], [classes[index] for index in np.flatnonzero(hot_NC[row])]
+        raise RequestError(f"{where}: {image} has {len(found)} classes ({', '.join(found)}), expected exactly one 1")
+    return [classes[index] for index in hot_NC.argmax(1)]
