@@ -20,7 +20,7 @@ import numpy as np
 from models.students.architecture import parameter_count
 from models.students.short_form import name_of
 from pipeline.contest.contest import Contest, read_contest
-from pipeline.contest.decode import decode_images
+from pipeline.contest.decode import decode_images, refuse_broken
 from pipeline.contest.open_source import open_source
 from pipeline.contest.source import Source
 from pipeline.contest.submission import write_submission
@@ -84,7 +84,8 @@ def _decode(source: Source, contest: Contest, split: str, image_size: int, folde
     """Decode a split into a file, as the stage `prepare` does: soft labels name the images by its digest."""
     path, files = folder / f"{split}.npy", [record.file for record in contest.splits[split]]
     images_NHWC = create_image_array(path, len(files), image_size)
-    decode_images(source, files, image_size, images_NHWC, workers=available_cores(), on_done=lambda _: None)
+    broken = decode_images(source, files, image_size, images_NHWC, workers=available_cores(), on_done=lambda _: None)
+    refuse_broken(broken, len(files), source)
     images_NHWC.flush()
     return path
 

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from pipeline.contest_options import contest_settings
 from pipeline.options import (
     bench_options,
+    check_options,
     clean_options,
     json_option,
     ledger_options,
@@ -31,6 +33,7 @@ from pipeline.options import (
     verify_options,
 )
 from pipeline.runtime.console import say, table
+from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.exit_codes import EXIT_CODES, end_on_signals, exit_code_of
 from pipeline.runtime.folder import RunFolder, check_name
@@ -127,16 +130,27 @@ def _run(given: Namespace, root: Path) -> int:
     return 0
 
 
+def _check(given: Namespace, root: Path) -> int:
+    arguments = dataclasses.replace(run_arguments(given), budget_bytes=given.budget)
+    if arguments.data is None and data_beside(root) is None:
+        raise RequestError("no contest: give --data, or put data/ or data.zip beside run.sh")
+    request = resolve(arguments, root, _preset_of_this_machine, _size_of_images)
+    from pipeline.stages.contest_check import check_contest
+
+    check_contest(Job(RunFolder(root, request.name), request), with_plan=not given.no_plan)
+    return 0
+
+
 def _preset_of_this_machine() -> str:
     from pipeline.runtime.device import cuda_fault
 
     return "cpu" if cuda_fault() else "gpu"
 
 
-def _size_of_images(data: Path) -> int:
+def _size_of_images(data: Path, own: DataSettings) -> int:
     from pipeline.stages.planning.image_files import automatic_size
 
-    return automatic_size(data)
+    return automatic_size(data, own)
 
 
 def _stage_command(stage: Stage) -> Command:
@@ -174,7 +188,7 @@ def _predict(given: Namespace, _: Path) -> int:
     from pipeline.runtime.engine import available_cores
     from pipeline.stages.delivery.predict import predict_folder
 
-    count = predict_folder(given.file, given.data, given.out, available_cores())
+    count = predict_folder(given.file, given.data, given.out, contest_settings(given), available_cores())
     say(f"{given.out}: {count} predictions")
     return 0
 
@@ -247,6 +261,7 @@ def _study(given: Namespace, root: Path) -> int:
 
 COMMANDS: dict[str, Command] = {
     RUN: Command("Do the whole run; the default.", run_options, _run),
+    "check": Command("Check a contest before a run: what is found in it, and what a run takes.", check_options, _check),
     **{stage.name: _stage_command(stage) for stage in STAGES if stage.alone},
     "verify": Command("Check a file's bytes on disk against the size limit.", verify_options, _verify),
     "ledger": Command("Show where the bytes of a packed file go, tensor by tensor.", ledger_options, _ledger),

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from pipeline.contest_options import contest_changes, contest_options
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import preset_names
 from pipeline.runtime.settings import BUDGET_BYTES
@@ -50,8 +51,26 @@ def run_options(parser: ArgumentParser) -> None:
     parser.add_argument("--name", metavar="NAME", help="name of the run's folders; default: the contest's name")
     _budget_option(parser)
     _student_options(parser)
+    _metric_option(parser)
+    contest_options(parser, columns=True)
     parser.add_argument("--final", action="store_true", help="train on validation too, and claim no figure for it")
     parser.add_argument("--rehash", action="store_true", help="on resuming, read every stored file again in full")
+
+
+def _metric_option(parser: ArgumentParser) -> None:
+    meaning = "what the contest judges by; default accuracy"
+    parser.add_argument("--metric", choices=("accuracy", "log-loss", "auc", "macro-f1"), help=meaning)
+
+
+def check_options(parser: ArgumentParser) -> None:
+    """Options of the check of a contest: those of a run that decide what it reads and what it takes."""
+    _data_option(parser, required=False, meaning="the contest; default: as for a run")
+    _preset_options(parser, "as for a run")
+    parser.add_argument("--name", metavar="NAME", help="name of the run that is to come; default: the contest's name")
+    _budget_option(parser)
+    _student_options(parser)
+    contest_options(parser, columns=True)
+    parser.add_argument("--no-plan", action="store_true", help="leave out the trial of this machine's speed")
 
 
 def _budget_option(parser: ArgumentParser) -> None:
@@ -67,8 +86,13 @@ def run_arguments(given: Namespace) -> RunArguments:
         name=given.name,
         soft_labels=tuple(given.soft_labels),
         inductive=given.inductive,
-        changes=tuple(change for group in given.set for change in group),
+        changes=(*_metric_change(given), *contest_changes(given), *(change for group in given.set for change in group)),
     )
+
+
+def _metric_change(given: Namespace) -> tuple[str, ...]:
+    metric = getattr(given, "metric", None)
+    return (f'pack.metric="{metric}"',) if metric else ()
 
 
 def verify_options(parser: ArgumentParser) -> None:
@@ -93,6 +117,7 @@ def predict_options(parser: ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", type=Path, help="a packed file")
     _data_option(parser, required=True, meaning="the contest; a folder or zip of test images alone is enough")
     parser.add_argument("--out", metavar="CSV", type=Path, required=True, help="the CSV to write")
+    contest_options(parser, columns=False)
 
 
 def settings_options(parser: ArgumentParser) -> None:
@@ -123,6 +148,7 @@ def study_options(parser: ArgumentParser) -> None:
     _preset_options(parser, "study")
     parser.add_argument("--name", metavar="NAME", help="the study; default: the contest's name and the study's")
     _student_options(parser)
+    contest_options(parser, columns=True)
     meaning = "size limits of the students in decimal bytes; default: the study's own"
     parser.add_argument("--budgets", metavar="BYTES", type=budget, nargs="+", default=[], help=meaning)
     meaning = "seeds per cell, 1 to 10; recipes trains at least 3"

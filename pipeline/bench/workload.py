@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from pipeline.contest.contest import read_contest
-from pipeline.contest.decode import channel_statistics, decode_images
+from pipeline.contest.decode import channel_statistics, decode_images, refuse_broken
 from pipeline.contest.source import Source
 from pipeline.data.views import ViewTask, create_image_array, make_view
-from pipeline.runtime.settings import DataSettings
+from pipeline.runtime.data_settings import DataSettings
 
 Rgb = tuple[int, int, int]
 
@@ -47,7 +47,8 @@ def build_workload(source: Source, data: DataSettings, images: int, folder: Path
 
     def decode() -> None:
         names = [record.file for record in records]
-        decode_images(source, names, data.image_size, pixels_NHWC, workers=1, on_done=lambda _: None)
+        broken = decode_images(source, names, data.image_size, pixels_NHWC, workers=1, on_done=lambda _: None)
+        refuse_broken(broken, len(names), source)
 
     def augment() -> None:
         ids = tuple(f"{row}/{record.id}" for row, record in enumerate(records))

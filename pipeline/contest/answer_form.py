@@ -31,11 +31,13 @@ def answer_of_sample(
     Raises RequestError where it can mean two things, and where the choice that is stated does not fit.
     """
     found = set(map(plain, values))
-    kind = data.answer or _kind(found, column, classes, where)
+    kind = data.answer or _implied(found, data) or _kind(found, column, classes, where)
     if kind == "probability":
         return Answer(tuple(classes), (positive_class(column, classes, data, where),))
     if data.positive:
-        raise RequestError(f"{where}: --positive {data.positive}, but the sample asks for a class, such as {min(found)}")
+        raise RequestError(
+            f"{where}: --positive {data.positive}, but the sample asks for a class, such as {min(found)}"
+        )
     if data.class_order:
         return Answer(_ordered(classes, data.class_order, where))
     return Answer(_texts(found, classes, where, stated=bool(data.answer)))
@@ -70,6 +72,13 @@ def positive_class(column: str, classes: Sequence[str], data: DataSettings, wher
     )
 
 
+def _implied(found: set[str], data: DataSettings) -> str:
+    """What another choice says of the answer, "" where none does."""
+    if data.class_order:
+        return "class"
+    return "probability" if data.positive and all(_number(value) is not None for value in found) else ""
+
+
 def _kind(found: set[str], column: str, classes: Sequence[str], where: str) -> str:
     """Whether the cells of a sample ask for a class or for a probability."""
     numbers = [value for value in map(_number, found) if value is not None]
@@ -100,8 +109,8 @@ def _texts(found: set[str], classes: Sequence[str], where: str, *, stated: bool)
     if strangers and all(_number(value) is not None for value in found) and not stated:
         names = ",".join(classes[:3]) + (",..." if len(classes) > 3 else "")
         raise RequestError(
-            f"{where}: its classes are numbers such as {strangers[0]}, those of training are {listed(list(classes))}; say "
-            f"their order with --class-order {names}, or --answer class to write the names"
+            f"{where}: its classes are numbers such as {strangers[0]}, those of training are {listed(list(classes))}; "
+            f"say their order with --class-order {names}, or --answer class to write the names"
         )
     several = [value for value in strangers if len(value.split()) > 1 and set(value.split()) & set(classes)]
     if (len(strangers) > 1 or several) and not stated:

@@ -76,9 +76,7 @@ def read_contest(source: Source, data: DataSettings) -> Contest:
     test_labels = tuple(index.get(parts.test_labels.get(file, ""), UNKNOWN) for file in parts.testing)
     name = base(tree.top) or source.name
     notes = (*parts.notes, *notes, *more, *_strangers(parts, classes))
-    return Contest(
-        name, classes, splits, submission, sample is not None, test_labels, parts.labels_from, tuple(notes)
-    )
+    return Contest(name, classes, splits, submission, sample is not None, test_labels, parts.labels_from, tuple(notes))
 
 
 def _with_canonical_labels(parts: Parts) -> Parts:
@@ -92,9 +90,7 @@ def _with_canonical_labels(parts: Parts) -> Parts:
     )
     assert training is not None
     test_labels = {file: canonical(text) for file, text in parts.test_labels.items()}
-    return Parts(
-        training, validation, parts.testing, test_labels, parts.plain_ids, parts.labels_from, parts.notes
-    )
+    return Parts(training, validation, parts.testing, test_labels, parts.plain_ids, parts.labels_from, parts.notes)
 
 
 def _classes(tree: Tree, parts: Parts) -> tuple[tuple[str, ...], list[str]]:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.contest.contest import Contest
 from pipeline.contest.submission_format import SubmissionFormat
@@ -18,15 +19,37 @@ class ContestFacts:
     ids: dict[str, tuple[str, ...]]  # by split, in the order of the stored images
     labels: dict[str, tuple[int, ...]]  # likewise; -1 where it is unknown
     submission: SubmissionFormat
+    test_labels: tuple[int, ...]  # of the test images where their folders show them, else -1; nothing learns from them
+    undecodable: tuple[int, ...]  # rows of test images that no pixel is known of
+    skipped: tuple[str, ...]  # labelled images that were left out as broken
+    labels_from: str
     mean: tuple[int, int, int]  # of the training images, units of 1/255
     std: tuple[int, int, int]
 
 
-def save_contest(path: Path, contest: Contest, statistics: tuple[tuple[int, int, int], tuple[int, int, int]]) -> None:
+def save_contest(
+    path: Path,
+    contest: Contest,
+    statistics: tuple[tuple[int, int, int], tuple[int, int, int]],
+    *,
+    undecodable: tuple[int, ...] = (),
+    skipped: tuple[str, ...] = (),
+) -> None:
     """Write what the run needs of a contest. statistics: mean and standard deviation of each channel."""
     ids = {split: tuple(record.id for record in records) for split, records in contest.splits.items()}
     labels = {split: tuple(record.label for record in records) for split, records in contest.splits.items()}
-    facts = ContestFacts(contest.name, contest.classes, ids, labels, contest.submission, *statistics)
+    facts = ContestFacts(
+        contest.name,
+        contest.classes,
+        ids,
+        labels,
+        contest.submission,
+        contest.test_labels,
+        undecodable,
+        skipped,
+        contest.labels_from,
+        *statistics,
+    )
     write_json(path, asdict(facts))
 
 
@@ -38,7 +61,16 @@ def load_contest(path: Path) -> ContestFacts:
         classes=tuple(facts["classes"]),
         ids={split: tuple(ids) for split, ids in facts["ids"].items()},
         labels={split: tuple(labels) for split, labels in facts["labels"].items()},
-        submission=SubmissionFormat(**{key: tuple(value) for key, value in facts["submission"].items()}),
+        submission=_submission(facts["submission"]),
+        test_labels=tuple(facts["test_labels"]),
+        undecodable=tuple(facts["undecodable"]),
+        skipped=tuple(facts["skipped"]),
+        labels_from=facts["labels_from"],
         mean=(facts["mean"][0], facts["mean"][1], facts["mean"][2]),
         std=(facts["std"][0], facts["std"][1], facts["std"][2]),
     )
+
+
+def _submission(values: dict[str, Any]) -> SubmissionFormat:
+    separator = values.pop("separator")
+    return SubmissionFormat(**{name: tuple(value) for name, value in values.items()}, separator=separator)

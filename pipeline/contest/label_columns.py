@@ -12,8 +12,22 @@ from pipeline.contest.match_ids import listed
 from pipeline.runtime.errors import RequestError
 
 LABEL_COLUMNS = frozenset(
-    ["label", "labels", "class", "classes", "target", "category", "classid", "class_id", "label_id", "category_id"]
-    + ["classname", "class_name", "label_name", "category_name"]
+    [
+        "label",
+        "labels",
+        "class",
+        "classes",
+        "target",
+        "category",
+        "classid",
+        "class_id",
+        "label_id",
+        "category_id",
+        "classname",
+        "class_name",
+        "label_name",
+        "category_name",
+    ]
 )
 ONES, ZEROS = frozenset(["1", "1.0", "true"]), frozenset(["0", "0.0", "false"])
 
@@ -73,18 +87,20 @@ def _of_column(columns: pd.DataFrame, id_column: str, name: str, where: str) -> 
 
 def _one_hot_columns(columns: pd.DataFrame, others: Sequence[str]) -> list[str]:
     """Columns of zeros and ones alone, where every line has exactly one 1 among them."""
-    folded = columns[list(others)].map(str.lower)
-    binary = [name for name in others if set(folded[name]) <= ONES | ZEROS]
-    whole = len(binary) > 1 and bool((folded[binary].isin(ONES).sum(axis=1) == 1).all())
-    return binary if whole else []
+    binary = [name for name in others if {cell.lower() for cell in columns[name]} <= ONES | ZEROS]
+    return binary if len(binary) > 1 and bool((_hot(columns, binary).sum(1) == 1).all()) else []
+
+
+def _hot(columns: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
+    """Where the cells of these columns are ones, bool [N, C]."""
+    return np.array([[cell.lower() in ONES for cell in columns[name]] for name in classes]).T
 
 
 def _of_one_hot(columns: pd.DataFrame, id_column: str, classes: list[str], where: str) -> list[str]:
-    folded = columns[classes].map(str.lower)
-    strange = [cell for name in classes for cell in folded[name] if cell not in ONES | ZEROS]
+    strange = [cell for name in classes for cell in columns[name] if cell.lower() not in ONES | ZEROS]
     if strange:
         raise RequestError(f"{where}: columns {listed(classes)} hold {strange[0]!r}, expected 0 or 1 in each")
-    hot_NC = folded.isin(ONES).to_numpy()
+    hot_NC = _hot(columns, classes)
     for row in np.flatnonzero(hot_NC.sum(1) != 1):
         image, found = columns[id_column].iloc[row], [classes[index] for index in np.flatnonzero(hot_NC[row])]
         raise RequestError(f"{where}: {image} has {len(found)} classes ({', '.join(found)}), expected exactly one 1")

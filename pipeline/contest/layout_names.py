@@ -31,8 +31,8 @@ def name_labels(tree: Tree, files: Sequence[str], *, stated: bool) -> dict[str, 
     if numbers and numbers != names:
         word = min(names - numbers)
         raise RequestError(
-            f"{tree.where}: some names begin with a number, such as {min(numbers)}, others with a word, such as {word}: "
-            "expected labels of one kind"
+            f"{tree.where}: some names begin with a number, such as {min(numbers)}, others with a word, such as {word}"
+            "; expected labels of one kind"
         )
     if len(names) > MOST_CLASSES and len(labels) < FEWEST_IMAGES * len(names) and not stated:
         raise RequestError(

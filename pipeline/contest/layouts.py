@@ -63,9 +63,7 @@ def _read_folders(tree: Tree, folders: SplitFolders, data: DataSettings) -> Part
     validation, validation_from = _validation(tree, folders, data)
     tests = _tests(tree, folders, data)
     where = f"class folders in {folders.training or 'the top'}" + validation_from
-    return Parts(
-        training, validation, tests.files, tests.labels, False, where, (*folders.notes, *tests.notes)
-    )
+    return Parts(training, validation, tests.files, tests.labels, False, where, (*folders.notes, *tests.notes))
 
 
 def _validation(tree: Tree, folders: SplitFolders, data: DataSettings) -> tuple[dict[str, str] | None, str]:
@@ -102,9 +100,7 @@ def _tests(tree: Tree, folders: SplitFolders, data: DataSettings) -> TestImages:
     return TestImages((), {}, ()) if folders.testing is None else find_test_images(tree, folders.testing, data)
 
 
-def _refuse_without_images(
-    tree: Tree, folders: SplitFolders, sample: Sample | None, data: DataSettings
-) -> None:
+def _refuse_without_images(tree: Tree, folders: SplitFolders, sample: Sample | None, data: DataSettings) -> None:
     """Raise RequestError: pixels in a table, kinds of images that are not read, archives, or nothing at all."""
     if tree.foreign:
         raise foreign_images(tree, tree.foreign)

@@ -95,12 +95,17 @@ def number(text: str) -> str | None:
 
 def listed(items: Sequence[str]) -> str:
     """`3 (a, b, c)`: the count and at most the first ten, in at most 120 characters and one item."""
-    shown: list[str] = []
+    return f"{len(items)} ({shown(items)})"
+
+
+def shown(items: Sequence[str]) -> str:
+    """`a, b, c, ...`: at most the first ten, in at most 120 characters and one item."""
+    kept: list[str] = []
     for item in items[:MOST_LISTED]:
-        if shown and sum(map(len, shown)) + len(item) > LONGEST_LIST:
+        if kept and sum(map(len, kept)) + len(item) > LONGEST_LIST:
             break
-        shown.append(item if len(item) <= LONGEST_LIST else f"{item[:LONGEST_LIST]}...")
-    return f"{len(items)} ({', '.join(shown)}{', ...' if len(shown) < len(items) else ''})"
+        kept.append(item if len(item) <= LONGEST_LIST else f"{item[:LONGEST_LIST]}...")
+    return ", ".join(kept) + (", ..." if len(kept) < len(items) else "")
 
 
 def repeated(items: Sequence[str]) -> list[str]:

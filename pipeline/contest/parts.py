@@ -38,6 +38,5 @@ def no_images(tree: Tree, folder: str) -> RequestError:
 
 def foreign_images(tree: Tree, names: list[str]) -> RequestError:
     """The error for images of kinds that are not decoded."""
-    return RequestError(
-        f"{tree.where}: images of kinds that are not read: {listed([base(name) for name in names])}; expected png or jpg"
-    )
+    found = listed([base(name) for name in names])
+    return RequestError(f"{tree.where}: images of kinds that are not read: {found}; expected png or jpg")

@@ -12,7 +12,9 @@ from pipeline.runtime.errors import RequestError
 
 DEEPEST_SAMPLE = 3  # folders above it
 NONE = "none"
-SUBMISSION_WORDS = frozenset(["submission", "submissions", "submit", "submitted", "solution", "prediction", "predictions"])
+SUBMISSION_WORDS = frozenset(
+    ["submission", "submissions", "submit", "submitted", "solution", "prediction", "predictions"]
+)
 SAMPLE_WORDS = frozenset(["sample", "example", "format", "template", "dummy", "samples"])
 
 
@@ -42,7 +44,7 @@ def find_sample(tree: Tree, data: DataSettings) -> Sample | None:
 
 
 def is_sample(name: str) -> bool:
-    """Whether a file is called like a sample: sample_submission.csv, kaggle-sample-submission.csv, submission_format.csv."""
+    """Whether a file is called like a sample, such as kaggle_sample_submission.csv or submission_format.csv."""
     words = set(words_of(base(name).rpartition(".")[0]))
     joined = base(name).lower().replace("_", "").replace("-", "")
     submission = words & SUBMISSION_WORDS or "submission" in joined

@@ -125,7 +125,9 @@ def _opened(path: Path, encoding: str, content: bytes | None) -> zipfile.ZipFile
         file = path if content is None else io.BytesIO(content)
         return zipfile.ZipFile(file, metadata_encoding=encoding or None)
     except LookupError:
-        raise RequestError(f"data.zip_encoding {encoding}: no such encoding; expected one such as gbk or cp866") from None
+        raise RequestError(
+            f"data.zip_encoding {encoding}: no such encoding; expected one such as gbk or cp866"
+        ) from None
     except UnicodeDecodeError as error:
         expected = f"names in {encoding}" if encoding else "names in UTF-8"
         raise RequestError(f"{path}: {error.reason} in the name of a file; expected {expected}") from error

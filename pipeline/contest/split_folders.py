@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pipeline.contest.match_ids import listed
 from pipeline.contest.split_names import SplitName, split_name
 from pipeline.contest.tree import Tree, base, depth, is_below, parent
+from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.errors import RequestError
-from pipeline.runtime.settings import DataSettings
 
 DEEPEST = 4  # folders below the top, the split's own with it
 INNER_NAMES = frozenset(["images", "imgs", "img", "image", "data", "jpg", "jpeg", "png", "unknown"])
@@ -127,4 +127,3 @@ def _stated(tree: Tree, split: str, folder: str) -> str | None:
         what = "is no folder of images in it" if not found else f"fits {listed(found)}"
         raise RequestError(f"{tree.where}: the {split} folder {folder} {what}; found {listed(tree.folders)}")
     return found[0]
-

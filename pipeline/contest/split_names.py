@@ -10,8 +10,31 @@ SPLIT_WORDS = {
 }
 # Words that say nothing about which of two folders is meant: train and train_images are alike, train_masks is not.
 NEUTRAL_WORDS = frozenset(
-    ["set", "sets", "data", "dataset", "image", "images", "img", "imgs", "picture", "pictures", "photo", "photos"]
-    + ["features", "input", "inputs", "jpg", "jpeg", "png", "folder", "x", "public", "raw", "full"]
+    [
+        "set",
+        "sets",
+        "data",
+        "dataset",
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "picture",
+        "pictures",
+        "photo",
+        "photos",
+        "features",
+        "input",
+        "inputs",
+        "jpg",
+        "jpeg",
+        "png",
+        "folder",
+        "x",
+        "public",
+        "raw",
+        "full",
+    ]
 )
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[^\W\d_]+")
 _SPLIT_OF_WORD = {word: split for split, words in SPLIT_WORDS.items() for word in words}
@@ -43,7 +66,7 @@ def split_name(name: str) -> SplitName | None:
 
 
 def _parted(word: str) -> list[str]:
-    """trainset and testimages are two words each."""
+    """Trainset and testimages are two words each."""
     for start in _SPLIT_OF_WORD:
         rest = word.removeprefix(start)
         if rest != word and rest in NEUTRAL_WORDS | {"labels", "label"}:

@@ -21,7 +21,9 @@ def split_off(tree: Tree, parts: Parts, data: DataSettings) -> tuple[Parts, list
     notes = []
     if data.test_fraction:
         if parts.testing:
-            raise RequestError(f"{tree.where}: data.test_fraction is for contests without test images, this one has some")
+            raise RequestError(
+                f"{tree.where}: data.test_fraction is for contests without test images, this one has some"
+            )
         kept, held_out = _parted(tree, parts.training, data.test_fraction, data.seed)
         parts = replace(parts, training=kept, testing=tuple(held_out), test_labels=held_out)
         notes.append(f"{len(held_out)} labelled images are held out as test images (data.test_fraction)")

@@ -28,7 +28,9 @@ def write_submission(path: Path, submission: SubmissionFormat, log_probs_NC: np.
     table = pd.DataFrame(columns_of(submission, log_probs_NC)[list(submission.rows)], columns=submission.header[1:])
     table.insert(0, submission.header[0], submission.ids, allow_duplicates=True)
     with atomic_file(path) as temporary:
-        table.to_csv(temporary, index=False, sep=submission.separator, lineterminator="\n", float_format=PROBABILITY_FORMAT)
+        table.to_csv(
+            temporary, index=False, sep=submission.separator, lineterminator="\n", float_format=PROBABILITY_FORMAT
+        )
         try:
             validate_submission(temporary, submission)
         except RequestError as error:

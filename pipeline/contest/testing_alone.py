@@ -52,7 +52,7 @@ def read_testing(source: Source, classes: Sequence[str], data: DataSettings) -> 
 def _found(
     tree: Tree, folders: SplitFolders, sample: Sample | None, data: DataSettings, classes: Sequence[str]
 ) -> tuple[TestImages, bool]:
-    """The test images, and whether their ids are stems: as in the contest around them, else where classes are numbers."""
+    """The test images, and whether their ids are stems: as in the contest around them, else of classes in numbers."""
     numbers = all(number(name) == name for name in classes)
     tables = {table for table, rank in label_tables(tree, "training", (), None).items() if rank < 2}
     if folders.testing is not None:

@@ -63,15 +63,15 @@ def read_labels(
     columns = _columns(tree, table, where)
     index = ImageIndex(images)
     name, rows = image_column(columns, index, asked, data, where)
-    found = rows >= 0
-    skipped = columns.loc[~found, name].tolist()
+    skipped = [id_ for id_, row in zip(columns[name], rows, strict=True) if row < 0]
     if skipped and data.missing == "refuse":
         raise RequestError(
             f"{where}: {name} without an image of its own: {listed(skipped)}; expected one image each, or "
             "--set data.missing=skip"
         )
-    columns, rows = columns[found], rows[found]
-    others = [other for other in columns if not index.rows(columns[other]) == rows.tolist()]
+    columns = columns.iloc[[place for place, row in enumerate(rows) if row >= 0]]
+    rows = [row for row in rows if row >= 0]
+    others = [str(other) for other in columns if index.rows(columns[other].tolist()) != rows]
     folders = None if folder_labels is None else [folder_labels.get(images[row]) for row in rows]
     texts, column = label_texts(columns, name, others, asked[1:], folders, data.label_column, where)
     labels: dict[str, str] = {}
@@ -96,7 +96,7 @@ def names_images(tree: Tree, table: str, images: Sequence[str]) -> bool:
 
 def image_column(
     columns: pd.DataFrame, index: ImageIndex, asked: Sequence[str], data: DataSettings, where: str
-) -> tuple[str, pd.Series]:
+) -> tuple[str, list[int]]:
     """Name of the image column, and the row in the index of each of its cells.
 
     Raises RequestError where no column names images, and where two do, differently.
@@ -105,7 +105,7 @@ def image_column(
     if data.image_column:
         if data.image_column not in columns:
             raise RequestError(f"{where}: no column {data.image_column}; found {listed(list(columns))}")
-        return data.image_column, _rows(columns[data.image_column], index)
+        return data.image_column, index.rows(columns[data.image_column].tolist())
     matches = {str(name): index.rows(cells) for name, cells in columns.items()}
     found = {name: len(set(rows) - {-1}) for name, rows in matches.items()}
     most = max(found.values())
@@ -118,11 +118,7 @@ def image_column(
         raise RequestError(
             f"{where}: {name} and {others[0]} both name the images, differently; say which with --image-column"
         )
-    return name, pd.Series(matches[name], columns.index)
-
-
-def _rows(cells: pd.Series, index: ImageIndex) -> pd.Series:
-    return pd.Series(index.rows(cells), cells.index)
+    return name, matches[name]
 
 
 def _columns(tree: Tree, table: str, where: str) -> pd.DataFrame:
@@ -144,8 +140,8 @@ def _refuse_without_images(columns: pd.DataFrame, where: str) -> None:
     names = [str(name) for name in columns]
     if len(names) > MOST_PIXEL_COLUMNS:
         raise RequestError(
-            f"{where}: {len(names)} columns and none names the images; pixels in a table are not read: write each image "
-            "to a file of its own"
+            f"{where}: {len(names)} columns and none names the images; pixels in a table are not read: write each "
+            "image to a file of its own"
         )
     raise RequestError(f"{where}: no column names the images; found columns {', '.join(names)[:120]}")
 

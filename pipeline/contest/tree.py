@@ -7,18 +7,92 @@ from pathlib import PurePosixPath
 from pipeline.contest.source import Source
 
 IMAGE_ENDINGS = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"]
-    + [".ppm", ".pgm", ".pbm", ".pnm"]
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".bmp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".avif",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+    ]
 )
 # Images of kinds that are not decoded; they are named, not left out.
 FOREIGN_ENDINGS = frozenset(
-    [".heic", ".heif", ".svg", ".dcm", ".dicom", ".raw", ".cr2", ".nef", ".arw", ".dng", ".jp2", ".j2k", ".jxl"]
-    + [".psd", ".exr", ".hdr", ".tga", ".nii", ".mha", ".mhd", ".fits"]
+    [
+        ".heic",
+        ".heif",
+        ".svg",
+        ".dcm",
+        ".dicom",
+        ".raw",
+        ".cr2",
+        ".nef",
+        ".arw",
+        ".dng",
+        ".jp2",
+        ".j2k",
+        ".jxl",
+        ".psd",
+        ".exr",
+        ".hdr",
+        ".tga",
+        ".nii",
+        ".mha",
+        ".fits",
+    ]
 )
 OTHER_ENDINGS = frozenset(
-    [".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".rst", ".html", ".pdf", ".mat", ".db"]
-    + [".py", ".ipynb", ".npy", ".npz", ".h5", ".hdf5", ".parquet", ".tfrec", ".tfrecord", ".log", ".ini", ".zip"]
-    + [".tar", ".gz", ".tgz", ".7z", ".rar", ".xls", ".xlsx", ".doc", ".docx", ".lst", ".names", ".cfg", ".sh", ".bat"]
+    [
+        ".txt",
+        ".csv",
+        ".tsv",
+        ".json",
+        ".jsonl",
+        ".xml",
+        ".yaml",
+        ".yml",
+        ".md",
+        ".rst",
+        ".html",
+        ".pdf",
+        ".mat",
+        ".db",
+        ".py",
+        ".ipynb",
+        ".npy",
+        ".npz",
+        ".h5",
+        ".hdf5",
+        ".parquet",
+        ".tfrec",
+        ".tfrecord",
+        ".log",
+        ".ini",
+        ".zip",
+        ".tar",
+        ".gz",
+        ".tgz",
+        ".7z",
+        ".rar",
+        ".xls",
+        ".xlsx",
+        ".doc",
+        ".docx",
+        ".lst",
+        ".names",
+        ".cfg",
+        ".sh",
+        ".bat",
+    ]
 )
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 

@@ -29,8 +29,8 @@ class DataSettings(Section):
     )
     test_fraction: float = setting(
         0.0,
-        "stratified share of the labelled images held out as test images, of a contest without any; nothing learns from "
-        "their labels, and the packed file is measured on them",
+        "stratified share of the labelled images held out as test images, of a contest without any; nothing learns "
+        "from their labels, and the packed file is measured on them",
         "fraction",
         ge=0,
         le=0.5,
@@ -40,7 +40,8 @@ class DataSettings(Section):
     validation_folder: str = setting("", "folder of the validation images; empty: found by its name")
     test_folder: str = setting("", "folder of the test images; empty: found by its name")
     labels_from: str = setting(
-        "", 'where the labels stand: "folders", "names" or the path of a table; empty: found by the rules of the layouts'
+        "",
+        'where the labels stand: "folders", "names" or the path of a table; empty: found by the rules of the layouts',
     )
     image_column: str = setting("", "column of the table that names the images; empty: the one whose cells do")
     label_column: str = setting("", "column of the table that holds the class; empty: found by the rules of tables")

@@ -43,6 +43,7 @@ class Measurement(Record):
     validation_accuracy: Fraction = None
     validation_agreement: Fraction = None
     validation_kl: float | None = None
+    validation_metric: float | None = None  # the contest's own, where that is not accuracy
 
 
 class PackRecord(Record):
@@ -50,6 +51,7 @@ class PackRecord(Record):
 
     chosen: str
     measured: tuple[Measurement, ...]
+    temperature: float | None = None  # of the shipped file, where it is not 1
     ledger: tuple[dict[str, Any], ...]
 
     @property
@@ -157,6 +159,10 @@ class Manifest(Record):
     parameters: int
     init_from: str | None = None  # sha256 of the packed file of a warm start; empty: random weights
     sha256: dict[str, str]
+    metric: str = "accuracy"  # what the contest judges by
+    metric_value: float | None = None  # of student.bin on validation, where it is not accuracy
+    temperature: float | None = None  # that stands in student.bin, where it is not 1
+    skipped_images: tuple[str, ...] = ()  # labelled images that were left out as broken
     accuracy: tuple[Claim, ...]
     precisions: tuple[Measurement, ...]
     teacher: TeacherRecord | None = None

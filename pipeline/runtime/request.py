@@ -27,15 +27,21 @@ class Request(Section):
     inductive: bool = False  # test images take no part in training
     final: bool = False  # validation joins training, and no validation figure is claimed
     study: str = ""  # name of the study; empty: a run
+    has_test_images: bool = True  # without any a run is inductive and writes no CSV
     soft_labels: tuple[str, ...] = ()  # given files of soft labels; empty: teach and export make them
     minutes: float | None = None  # that the run was asked to take; None: as long as its settings take
     plan: Plan | None = None  # that was made for these minutes, and that the settings follow; None: not yet, or none
     settings: Settings
 
     @property
+    def trains_inductively(self) -> bool:
+        """Whether nothing is learned from test images."""
+        return self.inductive or not self.has_test_images
+
+    @property
     def protocol(self) -> str:
         """`transductive` or `inductive`, with `, final` where validation was trained on."""
-        return ("inductive" if self.inductive else "transductive") + (", final" if self.final else "")
+        return ("inductive" if self.trains_inductively else "transductive") + (", final" if self.final else "")
 
     @property
     def labelled_splits(self) -> tuple[str, ...]:
@@ -50,19 +56,19 @@ class Request(Section):
     @property
     def student_splits(self) -> tuple[str, ...]:
         """Splits whose images the student learns from."""
-        return self.labelled_splits if self.inductive else (*self.labelled_splits, "testing")
+        return self.labelled_splits if self.trains_inductively else (*self.labelled_splits, "testing")
 
     @property
     def mixes_views(self) -> bool:
         """Whether every second student view is mixed."""
         own = self.settings.views.student_mixing
-        return own == "half" or (own == "auto" and self.inductive and not self.soft_labels)
+        return own == "half" or (own == "auto" and self.trains_inductively and not self.soft_labels)
 
     @property
     def final_phase(self) -> FinalPhaseSettings | None:
         """The final phase of the student's training; None without. "auto" has one where test images may take part."""
         own = self.settings.distill.final_phase
-        if own.images == "none" or (own.images == "auto" and self.inductive):
+        if own.images == "none" or (own.images == "auto" and self.trains_inductively):
             return None
         return own.model_copy(update={"images": "testing"})
 

@@ -71,6 +71,11 @@ class ExportSettings(Section):
 class PackSettings(Section):
     """How the student becomes a packed file."""
 
+    metric: Literal["accuracy", "log-loss", "auc", "macro-f1"] = setting(
+        "accuracy",
+        "what the contest judges by: reported, and it chooses the precision; for log-loss the probabilities are "
+        "calibrated on validation and their temperature stands in the file",
+    )
     precision: Literal["auto", "fp32", "fp16", "uint8", "uint8-tensor", "int8-cast", "low-bit"] = setting(
         "auto", "precision of the shipped file; auto: the most accurate on validation that fits the budget"
     )

@@ -169,6 +169,10 @@ class DistillSettings(ProgressiveTrainingSettings):
     alpha: Fraction = setting(
         0.8, "weight of the distillation loss on labelled images; on unlabelled images it is 1", "fraction"
     )
+    class_weights: Literal["none", "balanced"] = setting(
+        "none",
+        '"balanced": the loss of a labelled image counts by the inverse frequency of its class; the mean is 1',
+    )
     temperature: Positive = setting(
         2.0, "softmax temperature of teacher and student in the loss, with the T^2 factor of arXiv 1503.02531"
     )

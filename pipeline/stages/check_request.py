@@ -16,12 +16,18 @@ from pipeline.stages.student.warm_start import check_warm_start
 from pipeline.stages.teacher.given_soft_labels import load_given_soft_labels
 
 
-def check_request(job: Job) -> None:
-    """Refuse before any training what cannot end well: an unknown network, a budget that no file can meet."""
+def check_request(job: Job) -> Contest:
+    """Refuse before any training what cannot end well: an unknown network, a budget that no file can meet.
+
+    Returns the contest as it was read.
+    """
     check_members(job)
     contest = contest_of(job)
     _refuse_another_submission(job, contest.name)
     check_budget(job, contest.classes)
+    if not contest.splits["testing"] and job.settings.distill.final_phase.images == "testing":
+        raise RequestError('distill.final_phase.images: "testing", but the contest has no test images; expected "auto"')
+    return contest
 
 
 def check_members(job: Job) -> None:

@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.contest.digits import write_digits
+from pipeline.contest.found_lines import found_lines
 from pipeline.runtime.atomic import atomic_folder
 from pipeline.runtime.console import say
 from pipeline.runtime.device import pick_device, usable_device
@@ -29,7 +31,10 @@ def run_all(asked: Job, changes: Sequence[str]) -> None:
     started = time.monotonic()
     usable_device(asked.settings.device)  # refuses a device that is not there
     _write_digits(asked)
-    check_request(asked)
+    contest = check_request(asked)
+    say("\n".join(found_lines(contest)))
+    has_test_images = {"has_test_images": bool(contest.splits["testing"])}
+    asked = replace(asked, request=asked.request.model_copy(update=has_test_images))
     with asked.run.locked(f"run {asked.run.name} is going on in another process; give this one another --name"):
         resumed = asked.run.request.exists()
         _say_changes(asked)
@@ -100,11 +105,19 @@ def _say_delivered(job: Job) -> None:
     say(f"\ndelivered in {job.run.submission}:")
     say(f"  student.bin      {size}")
     for claim in manifest.accuracy:
-        ensemble = manifest.teacher.ensemble if manifest.teacher else None
+        ensemble = manifest.teacher.ensemble if manifest.teacher and claim.split == "validation" else None
         beside = "" if ensemble is None else f", ensemble {ensemble:.2%}"
-        say(f"  validation       student {claim.value:.2%} (decoded file, {claim.protocol}){beside}")
-    say(f"  test images      student and ensemble agree on {manifest.agreement.value:.2%}")
-    say(f"  predictions.csv  {manifest.agreement.images:,} rows, ready to upload")
+        name = {"validation": "validation", "testing": "test images"}[claim.split]
+        say(f"  {name:<16} student {claim.value:.2%} (decoded file, {claim.protocol}){beside}")
+    if manifest.metric_value is not None:
+        say(f"  {manifest.metric:<16} {manifest.metric_value:.4f} on validation")
+    where = {"testing": "test images", "validation": "validation", "training": "training images"}
+    agreement = manifest.agreement
+    say(f"  {where[agreement.split]:<16} student and ensemble agree on {agreement.value:.2%}")
+    if agreement.split == "testing":
+        say(f"  predictions.csv  {agreement.images:,} rows, ready to upload")
+    else:
+        say("  no CSV           the contest has no test images")
     if is_embedded(job.run, job.request.data):
         say("that was scikit-learn's handwritten digits; for a real contest:")
         say("  ./run.sh --data FOLDER_OR_ZIP --budget 300000")

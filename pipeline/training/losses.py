@@ -1,5 +1,9 @@
 """Losses. N images, C classes; logits, log_probs and probs are three different things. float32 throughout."""
 
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,16 +30,34 @@ def member_loss(logits_NC: Tensor, batch: Batch) -> Tensor:
     return cross_entropy(logits_NC, batch.hard_probs_BC).mean()
 
 
-def student_loss(logits_NC: Tensor, batch: Batch, *, alpha: float, temperature: float) -> Tensor:
+def student_loss(
+    logits_NC: Tensor, batch: Batch, *, alpha: float, temperature: float, class_weights: tuple[float, ...] = ()
+) -> Tensor:
     """The loss of the student: alpha soft + (1 - alpha) hard with a label, soft alone without one.
+
+    class_weights: factors on the loss of labelled images, by class; none: all count alike.
 
     A row's label mass m is 1 with a label, 0 without, and between when such images are mixed; the soft share is then
     1 - (1 - alpha) m, and the hard loss carries m already.
     """
     assert batch.soft_probs_BC is not None
     soft_N = distillation(logits_NC, batch.soft_probs_BC, temperature)
-    if alpha == 1.0:
-        return soft_N.mean()
     mass_N = batch.hard_probs_BC.sum(1)
+    weights_N = _row_weights(batch, mass_N, class_weights) if class_weights else 1.0
+    if alpha == 1.0:
+        return (weights_N * soft_N).mean()
     hard_N = cross_entropy(logits_NC, batch.hard_probs_BC)
-    return ((1.0 - (1.0 - alpha) * mass_N) * soft_N + (1.0 - alpha) * hard_N).mean()
+    return (weights_N * ((1.0 - (1.0 - alpha) * mass_N) * soft_N + (1.0 - alpha) * hard_N)).mean()
+
+
+def balanced_weights(labels: Sequence[int], classes: int) -> tuple[float, ...]:
+    """N / (C n_c) for class c of n_c images: its mean over the N labelled images is 1. -1 is no label."""
+    counts = Counter(label for label in labels if label >= 0)
+    labelled = sum(counts.values())
+    return tuple(labelled / (classes * counts[c]) if counts[c] else 1.0 for c in range(classes))
+
+
+def _row_weights(batch: Batch, mass_N: Tensor, class_weights: tuple[float, ...]) -> Tensor:
+    """The weight of each row: that of its classes as far as it is labelled, 1 for the rest."""
+    weights_C = torch.tensor(class_weights, device=mass_N.device, dtype=mass_N.dtype)
+    return (1.0 - mass_N) + batch.hard_probs_BC @ weights_C

@@ -36,12 +36,12 @@ class DeliverSettings(Section):
 def deliver(job: Job, stage_seconds: dict[str, float]) -> Wave:
     """Fill submissions/<name>/ and write its manifest last; `stage_seconds` are what each stage took."""
     artifacts = job.artifacts
-    copied = {
-        STUDENT: artifacts.packed(pack_record(job).chosen),
-        "predictions.csv": artifacts.predictions,
-        "teacher_predictions.csv": artifacts.teacher_predictions,
-        SOFT_LABELS: artifacts.soft_labels,
-    }
+    copied = {STUDENT: artifacts.packed(pack_record(job).chosen), SOFT_LABELS: artifacts.soft_labels}
+    if job.request.has_test_images:
+        copied |= {
+            "predictions.csv": artifacts.predictions,
+            "teacher_predictions.csv": artifacts.teacher_predictions,
+        }
     read = {"pack record": artifacts.pack_record, "contest": artifacts.contest, "student": artifacts.student}
     settings = DeliverSettings(request=job.request.model_dump(mode="json"), provenance=provenance(job, stage_seconds))
     outputs = {name: artifacts.delivered(name) for name in (*copied, SETTINGS, MANIFEST)}

@@ -35,6 +35,7 @@ class Provenance(Section):
     device: str  # on which the student was trained
     init_from: str
     fidelity: dict[str, Fidelity]
+    test_accuracy: float | None = None  # where the labels of the test images are known
     teacher: TeacherRecord
     stage_seconds: dict[str, float] = setting({}, "what each stage took", "seconds", execution=True)
     versions: dict[str, str] = setting({}, "of the libraries", execution=True)
@@ -43,12 +44,13 @@ class Provenance(Section):
 
 def provenance(job: Job, stage_seconds: dict[str, float]) -> Provenance:
     """Read the receipts of a run; `stage_seconds`: what each of its stages took."""
-    distilled, fidelity = read_notes(job.run, "distill"), read_notes(job.run, "predict")["fidelity"]
+    distilled, predicted = read_notes(job.run, "distill"), read_notes(job.run, "predict")
     return Provenance(
         parameters=distilled["parameters"],
         device=distilled["device"],
         init_from=distilled["init_from"],
-        fidelity={split: Fidelity(**found) for split, found in fidelity.items()},
+        fidelity={split: Fidelity(**found) for split, found in predicted["fidelity"].items()},
+        test_accuracy=predicted.get("test_accuracy"),
         teacher=_teacher(job),
         stage_seconds=stage_seconds,
         versions={library: _version(library) for library in LIBRARIES},
@@ -65,7 +67,7 @@ def manifest_of(
     sha256: Mapping[str, str],
 ) -> Manifest:
     """The manifest of a submission with these files."""
-    testing, settings = known.fidelity["testing"], plain_settings(request)
+    settings = plain_settings(request)
     return Manifest(
         name=request.name,
         contest=facts.name,
@@ -85,10 +87,14 @@ def manifest_of(
         parameters=known.parameters,
         init_from=known.init_from,
         sha256=dict(sha256),
-        accuracy=_claims(request, packed, facts),
+        metric=request.settings.pack.metric,
+        metric_value=packed.shipped.validation_metric,
+        temperature=packed.temperature,
+        skipped_images=facts.skipped,
+        accuracy=_claims(request, packed, facts, known),
         precisions=packed.measured,
         teacher=known.teacher,
-        agreement=Agreement(split="testing", value=testing.agreement, images=testing.images),
+        agreement=_agreement(known.fidelity),
         fidelity=known.fidelity,
         device=known.device,
         versions=known.versions,
@@ -116,11 +122,18 @@ def _minutes(request: Request) -> dict[str, float] | None:
     return {"asked": request.minutes, "planned": round(request.plan.seconds.total / 60, 1)}
 
 
-def _claims(request: Request, packed: PackRecord, facts: ContestFacts) -> tuple[Claim, ...]:
+def _agreement(fidelity: Mapping[str, Fidelity]) -> Agreement:
+    """On the test images; without any on validation, and where that was trained on, on training."""
+    split = next(split for split in ("testing", "validation", "training") if split in fidelity)
+    return Agreement(split=split, value=fidelity[split].agreement, images=fidelity[split].images)
+
+
+def _claims(request: Request, packed: PackRecord, facts: ContestFacts, known: Provenance) -> tuple[Claim, ...]:
     """What is claimed for student.bin; nothing on validation under --final, where it was trained on."""
     value = packed.shipped.validation_accuracy
+    testing = _test_claims(request, known, facts)
     if "validation" not in request.claimable_splits or value is None:
-        return ()
+        return testing
     return (
         Claim(
             split="validation",
@@ -130,6 +143,23 @@ def _claims(request: Request, packed: PackRecord, facts: ContestFacts) -> tuple[
             measured_on=STUDENT,
             # the precision was chosen by this very figure, so it is the best of a few
             chosen_on_it=("pack.precision",) if request.settings.pack.precision == "auto" else (),
+        ),
+        *testing,
+    )
+
+
+def _test_claims(request: Request, known: Provenance, facts: ContestFacts) -> tuple[Claim, ...]:
+    """What is claimed on test images whose labels are known; nothing learned from these labels."""
+    if known.test_accuracy is None:
+        return ()
+    labelled = sum(label >= 0 for label in facts.test_labels)
+    return (
+        Claim(
+            split="testing",
+            protocol=request.protocol,
+            value=known.test_accuracy,
+            images=labelled,
+            measured_on=STUDENT,
         ),
     )
 

@@ -12,7 +12,7 @@ from pipeline.contest.decode import FORMATS
 from pipeline.contest.open_source import open_source
 from pipeline.contest.source import Source
 from pipeline.runtime.console import say
-from pipeline.runtime.settings import DataSettings
+from pipeline.runtime.data_settings import DataSettings
 from pipeline.stages.planning.sizes import USUAL, largest_size
 
 MOST_OPENED = 200
@@ -26,8 +26,13 @@ def sample(records: Sequence[Record], most: int) -> list[str]:
 
 def short_side(source: Source, records: Sequence[Record]) -> int:
     """Median short side of a sample, in pixels; only headers are read. 0 where none can be read."""
-    sides = [side for file in sample(records, MOST_OPENED) if (side := _side_in_header(source.read(file)))]
+    sides = image_sides(source, records)
     return int(statistics.median(sides)) if sides else 0
+
+
+def image_sides(source: Source, records: Sequence[Record]) -> list[int]:
+    """Short sides of a sample, in pixels, ascending; only headers are read, and what has none is left out."""
+    return sorted(side for file in sample(records, MOST_OPENED) if (side := _side_in_header(source.read(file))))
 
 
 def automatic_size(data: Path, own: DataSettings) -> int:

@@ -1,6 +1,6 @@
 """What a plan says of itself, in a person's words: minutes, epochs, and whether it fits."""
 
-from pipeline.runtime.plan import Plan
+from pipeline.runtime.plan import Plan, PlannedSeconds
 from pipeline.runtime.settings import Settings
 
 EXACT_BELOW = 3.0  # minutes: less is told with a decimal
@@ -20,6 +20,20 @@ def plan_lines(asked: float, plan: Plan, settings: Settings) -> list[str]:
     rest = f"packing and safety {_minutes(own.packing + own.safety)} min"
     smallest = f"the smallest plan takes about {_minutes(own.total)} minutes, more than the {asked:g} asked for"
     return [", ".join([*parts, rest]), smallest]
+
+
+def preset_line(preset: str, seconds: PlannedSeconds, settings: Settings) -> str:
+    """What a preset takes on this machine, part by part and in all."""
+    epochs = f"{settings.distill.epochs} + {settings.quantise.epochs} low-bit epochs"
+    parts = [
+        f"views {_minutes(seconds.prepare)} min",
+        f"{_members(settings)} {_minutes(seconds.members)} min",
+        f"soft labels {_minutes(seconds.labels)} min",
+        f"student {epochs} {_minutes(seconds.student)} min",
+        f"packing {_minutes(seconds.packing)} min",
+    ]
+    total = seconds.total - seconds.safety
+    return f"minutes: preset {preset} takes about {_minutes(total)} here: {', '.join(parts)}"
 
 
 def taken_line(asked: float, plan: Plan, taken_seconds: float, *, resumed: bool) -> str:

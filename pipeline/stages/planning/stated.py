@@ -13,7 +13,9 @@ from pipeline.stages.planning.sizes import AUTO, SMALLEST, USUAL, stated_size, w
 LARGEST_SETTING = 1024  # pixels, of data.image_size
 
 
-def preset_settings(preset: str, changes: Sequence[str], study: str, automatic_size: Callable[[DataSettings], int]) -> Settings:
+def preset_settings(
+    preset: str, changes: Sequence[str], study: str, automatic_size: Callable[[DataSettings], int]
+) -> Settings:
     """The settings of a preset and the changes over it; an automatic image size is asked for when all else is valid.
 
     Raises RequestError for what is not valid.

@@ -190,7 +190,7 @@ def _time_decoding(source: Source, files: Sequence[str], image_size: int) -> flo
     return _seconds(lambda: decode(on_done=lambda _: None)) / len(files)
 
 
-def _seconds(work: Callable[[], None]) -> float:
+def _seconds(work: Callable[[], object]) -> float:
     start = time.monotonic()
     work()
     return time.monotonic() - start

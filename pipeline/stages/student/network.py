@@ -130,7 +130,7 @@ class FileSettings(Section):
 def file_settings(job: Job) -> FileSettings:
     """What a run's packed files say of it."""
     request = job.request
-    return FileSettings(inductive=request.inductive, final=request.final, tta_flip=job.settings.tta_flip())
+    return FileSettings(inductive=request.trains_inductively, final=request.final, tta_flip=job.settings.tta_flip())
 
 
 def packed_header(architecture: Architecture, facts: ContestFacts, own: FileSettings) -> Header:

@@ -3,8 +3,9 @@
 Reads: student, quantised student, soft labels (for the fidelity). Writes: packed/<precision>.bin, packed/pack.json.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 
 import numpy as np
 from torch import nn
@@ -38,6 +39,7 @@ from pipeline.stages.student.network import (
     packed_header,
     trained_architecture,
 )
+from pipeline.training.contest_metrics import METRICS, NOT_ONE, MetricName, best_temperature
 from pipeline.training.inference import predict_with_packed
 
 RECORD = "record"  # among the outputs
@@ -52,6 +54,7 @@ class PackStepSettings(Section):
     budget_bytes: int
     levels: dict[str, int]  # of every layer with weights
     file: FileSettings
+    metric: MetricName
     claimable_splits: tuple[str, ...]
 
 
@@ -71,14 +74,15 @@ def pack(job: Job) -> Iterator[Wave]:
         budget_bytes=job.request.budget_bytes,
         levels=bit_plan(job.settings.quantise, trained_architecture(job)),
         file=file_settings(job),
+        metric=job.settings.pack.metric,
         claimable_splits=job.request.claimable_splits,
     )
     outputs = {RECORD: artifacts.pack_record} | {precision: artifacts.packed(precision) for precision in _offered()}
-    yield Wave([Step(job.run, artifacts.pack_record.step, 8, inputs, settings, outputs, _pack)])
+    yield Wave([Step(job.run, artifacts.pack_record.step, 9, inputs, settings, outputs, _pack)])
 
 
-def choose(measured: Sequence[Measurement], wanted: str, budget_bytes: int) -> str:
-    """The precision to ship: the one that is wanted, or for `auto` the most accurate on validation that fits.
+def choose(measured: Sequence[Measurement], wanted: str, budget_bytes: int, metric: str = "accuracy") -> str:
+    """The precision to ship: the one that is wanted, or for `auto` the best on validation that fits, by the metric.
 
     `measured` is in order of falling fidelity; where no validation accuracy is known (--final), and between equals,
     the highest fidelity wins. The bare cast is never chosen. When nothing fits, the smallest: the gate refuses it.
@@ -88,7 +92,15 @@ def choose(measured: Sequence[Measurement], wanted: str, budget_bytes: int) -> s
     fitting = [m for m in candidates if m.packed_bytes <= budget_bytes]
     if not fitting:
         return min(candidates, key=lambda m: m.packed_bytes).precision
-    return max(fitting, key=lambda m: m.validation_accuracy or 0.0).precision
+    return max(fitting, key=lambda m: _merit(m, metric)).precision
+
+
+def _merit(measured: Measurement, metric: str) -> float:
+    """More is better; equal where nothing is known."""
+    value = measured.validation_accuracy if metric == "accuracy" else measured.validation_metric
+    if value is None or np.isnan(value):
+        return 0.0
+    return value if METRICS[metric].more_is_better else -value
 
 
 def _offered() -> tuple[str, ...]:
@@ -101,21 +113,28 @@ def _pack(opened: Opened[PackStepSettings]) -> None:
     soft_labels = load_soft_labels(opened.inputs["soft labels"])
     student, architecture = load_student(opened.inputs["student"])
     header = packed_header(architecture, facts, own.file)
-    measured = []
-    for precision, data, step_scale in _packed_files(opened, student, header):
+    calibrates = own.metric == "log-loss" and "validation" in own.claimable_splits
+    header = replace(header, temperature=NOT_ONE) if calibrates else header
+    measured, temperatures = [], {}
+    for precision, pack_with, step_scale in _packed_files(opened, student, header):
+        data = pack_with(header)
+        if calibrates:
+            temperatures[precision] = _temperature(opened, facts, data)
+            data = pack_with(replace(header, temperature=temperatures[precision]))
         write_bytes(opened.outputs[precision], data)
         measured.append(_measure(opened, facts, soft_labels, precision, step_scale))
-        say(_line(measured[-1]))
-    shipped = choose(measured, own.precision, own.budget_bytes)
+        say(_line(measured[-1], own.metric))
+    shipped = choose(measured, own.precision, own.budget_bytes, own.metric)
     rows = tuple(asdict(row) for row in ledger(opened.outputs[shipped].read_bytes()))
-    write_record(opened.outputs[RECORD], PackRecord(chosen=shipped, measured=tuple(measured), ledger=rows))
+    record = PackRecord(chosen=shipped, measured=tuple(measured), temperature=temperatures.get(shipped), ledger=rows)
+    write_record(opened.outputs[RECORD], record)
     say(f"pack: {shipped} is shipped")
 
 
 def _packed_files(
     opened: Opened[PackStepSettings], student: nn.Module, header: Header
-) -> Iterator[tuple[str, bytes, float | None]]:
-    """Name and bytes of every precision: of the float student, then of the low-bit one, made to fit the budget.
+) -> Iterator[tuple[str, Callable[[Header], bytes], float | None]]:
+    """Name of every precision and how it is packed: of the float student, then of the low-bit one, made to fit.
 
     With the latter, the factor on its learned steps. BatchNorm is recalibrated on clean training images, for the
     low-bit student in the network as it is rounded.
@@ -125,10 +144,11 @@ def _packed_files(
     quantised = prepare_lsq(student, own.levels, _ANY_CLIP)
     quantised.load_state_dict(load_tensors(opened.inputs["quantised student"])[0])
     recalibrate_batchnorm(student, images)
-    yield from ((precision, pack_student(student, header, precision), None) for precision in PRECISIONS)
+    for precision in PRECISIONS:
+        yield precision, functools.partial(_pack_float, student, precision), None
     moments = second_moments(low_bit_weights(quantised)[0], images) if own.rounding == "gptq" else {}
 
-    def pack_scaled(step_scale: float) -> bytes:
+    def pack_scaled(header: Header, step_scale: float) -> bytes:
         rounded = with_scaled_steps(quantised, step_scale)
         recalibrate_batchnorm(rounded, images)
         snap_scales(rounded)
@@ -138,8 +158,25 @@ def _packed_files(
             weights = gptq_round(folded, weights, moments)
         return pack_low_bit(folded, header, weights)
 
-    fitted = fit_limit(pack_scaled, own.budget_bytes)
-    yield CODEC_NAMES[Codec.LOW_BIT], fitted.data, fitted.step_scale
+    fitted = fit_limit(functools.partial(pack_scaled, header), own.budget_bytes)
+
+    def pack_fitted(wanted: Header) -> bytes:
+        return fitted.data if wanted == header else pack_scaled(wanted, fitted.step_scale)
+
+    yield CODEC_NAMES[Codec.LOW_BIT], pack_fitted, fitted.step_scale
+
+
+def _pack_float(student: nn.Module, precision: str, header: Header) -> bytes:
+    return pack_student(student, header, precision)
+
+
+def _temperature(opened: Opened[PackStepSettings], facts: ContestFacts, data: bytes) -> float:
+    """The temperature that is best for the log-loss of a packed file on validation."""
+    packed, images_NHWC = unpack_student(data), np.load(opened.inputs["clean validation"], mmap_mode="r")
+    plain = replace(packed, header=replace(packed.header, temperature=1.0, tta_flip=False))
+    versions = [images_NHWC, images_NHWC[:, :, ::-1]] if packed.header.tta_flip else [images_NHWC]
+    logits_VNC = np.stack([predict_with_packed(plain, version) for version in versions])
+    return best_temperature(logits_VNC, np.array(facts.labels["validation"]))
 
 
 def _measure(
@@ -156,12 +193,18 @@ def _measure(
         return found
     images_NHWC = np.load(opened.inputs["clean validation"], mmap_mode="r")
     log_probs_NC = predict_with_packed(unpack_student(path.read_bytes()), images_NHWC)
-    return found.model_copy(update=evaluate_split(claimable, facts, "validation", log_probs_NC, soft_labels))
+    figures: dict[str, float] = evaluate_split(claimable, facts, "validation", log_probs_NC, soft_labels)
+    if opened.settings.metric != "accuracy":
+        metric = METRICS[opened.settings.metric]
+        figures |= {"validation_metric": metric.value(log_probs_NC, np.array(facts.labels["validation"]))}
+    return found.model_copy(update=figures)
 
 
-def _line(measured: Measurement) -> str:
+def _line(measured: Measurement, metric: str) -> str:
     on_validation = measured.validation_accuracy
     shown = "" if on_validation is None else f", validation {on_validation:.2%} (from the decoded file)"
+    if measured.validation_metric is not None:
+        shown += f", {metric} {measured.validation_metric:.4f}"
     if measured.step_scale not in (None, 1.0):
         shown += f", learned steps times {measured.step_scale:.3f}"
     return f"pack: {measured.precision}: {measured.packed_bytes:,} bytes{shown}"

@@ -24,7 +24,7 @@ from pipeline.stages.evaluation import evaluate_split
 from pipeline.stages.student.network import save_student
 from pipeline.training.inference import predict_log_probs
 from pipeline.training.loop import EpochResult, TrainingPlan, TrainingResult, checkpoint_beside, train
-from pipeline.training.losses import student_loss
+from pipeline.training.losses import balanced_weights, student_loss
 from pipeline.training.members import AtSize
 from pipeline.training.schedule import validates_after
 
@@ -40,6 +40,7 @@ class LearningSettings(Section):
     views: int
     mixed_views: tuple[int, ...]
     alpha: float
+    class_weights: str
     temperature: float
     seed: int
     final_phase: FinalPhaseSettings | None
@@ -59,6 +60,7 @@ def learning_settings(job: Job, *, only_final_phase: bool) -> LearningSettings:
         views=job.settings.views.student_views,
         mixed_views=job.mixed_views(),
         alpha=distill.alpha,
+        class_weights=distill.class_weights,
         temperature=distill.temperature,
         seed=distill.seed,
         final_phase=final_phase,
@@ -88,7 +90,11 @@ def train_student(
     """Train a network on the views and soft labels of a step; `stage`: the name of its stage, in the metrics."""
     learning: LearningSettings = opened.settings.learning
     facts, soft_labels = load_contest(opened.inputs["contest"]), load_soft_labels(opened.inputs["soft labels"])
-    loss_of = functools.partial(student_loss, alpha=learning.alpha, temperature=learning.temperature)
+    labels = [label for split in learning.labelled_splits for label in facts.labels[split]]
+    weights = balanced_weights(labels, len(facts.classes)) if learning.class_weights == "balanced" else ()
+    loss_of = functools.partial(
+        student_loss, alpha=learning.alpha, temperature=learning.temperature, class_weights=weights
+    )
     sizes = settings.sizes if isinstance(settings, ProgressiveTrainingSettings) else ()
     label = {"distill": "student", "quantise": "low-bit student"}[stage]
 

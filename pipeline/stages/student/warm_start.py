@@ -48,7 +48,7 @@ def _fault(job: Job, architecture: Architecture, classes: tuple[str, ...], init_
         return f"holds the network {name_of(header.architecture)}, distill.network is {name_of(architecture)}"
     if header.final and not job.request.final:
         return "was made with --final: it was trained on validation; give --final here too"
-    if job.request.inductive and not header.inductive:
+    if job.request.trains_inductively and not header.inductive:
         return "has learned from test images, which --inductive bans"
     return ""
 

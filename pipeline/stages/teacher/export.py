@@ -107,7 +107,9 @@ def _predict_views(opened: Opened[ExportStepSettings], facts: ContestFacts) -> d
             for view in range(count):
                 images_NHWC = np.load(opened.inputs[view_name(split, view)], mmap_mode="r")
                 flip = own.tta_flip is True or (own.tta_flip == "clean" and view == 0)
-                log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device, tta_flip=flip)
+                log_probs_NC = np.zeros((0, len(facts.classes)), np.float32)  # of a contest without test images
+                if len(images_NHWC):
+                    log_probs_NC = predict_log_probs(network, images_NHWC, normalisation, device, tta_flip=flip)
                 views.append(torch.from_numpy(log_probs_NC).half())
                 on_done(1)
             log_probs[split] = torch.stack(views)

@@ -156,6 +156,10 @@ def _check(study_job: Job, jobs: Jobs, *, students: bool) -> None:
     if not jobs:
         raise RequestError("this study has no cells here: it needs at least one row of teach.members")
     contest = contest_of(study_job)
+    if not contest.splits["testing"]:
+        raise RequestError(
+            f"{study_job.request.data}: a study needs test images; --set data.test_fraction=0.2 holds some out"
+        )
     for _, job in jobs:
         check_members(job)
         if job.request.inductive and job.settings.distill.final_phase.images == "testing":

@@ -84,7 +84,10 @@ def test_test_images_in_the_only_folder_of_test(tmp_path: Path):
         ),
         (["val/cat/1.jpg", "val/dog/1.jpg", "val/cow/1.jpg"], r"val/cow/1\.jpg: found class cow, expected one that"),
         (["val/readme.txt"], r"val holds no images"),
-        (["val/cat/1.jpg", "valid/cat/1.jpg"], r"found 2 \(val, valid\); expected one of them: say which with --set data\.validation_folder=val"),
+        (
+            ["val/cat/1.jpg", "valid/cat/1.jpg"],
+            r"found 2 \(val, valid\); expected one of them: say which with --set data\.validation_folder=val",
+        ),
         (["training/cat/1.jpg"], r"found 2 \(train, training\); .* --set data\.training_folder=train"),
         (["testing/1.jpg"], r"found 2 \(test, testing\); .* --set data\.test_folder=test"),
     ],

@@ -42,7 +42,11 @@ def test_table_and_old_sample_name(tmp_path: Path):
         ("image,breed,fold", "id,breed\n", ""),  # the one that the sample asks for
         ("image,fold,Label", "", ""),  # the one with a usual name
         ("image,breed,fold", "", r"which column is the label\? found 2 \(breed, fold\); say it with --label-column"),
-        ("image,label,target", "", r"which column is the label\? found 2 \(label, target\); say it with --label-column"),
+        (
+            "image,label,target",
+            "",
+            r"which column is the label\? found 2 \(label, target\); say it with --label-column",
+        ),
     ],
 )
 def test_the_label_column(tmp_path: Path, header: str, sample: str, message: str):
@@ -174,7 +178,10 @@ def without(line: str) -> str:
         ("image,label\n", r"train\.csv has a header alone, expected one line per training image"),
         ("image,label\nx,cat\ny,dog\n", r"train\.csv: no column names the images; found columns image, label"),
         ("", r"train\.csv is empty"),
-        (TABLE.split("\n", 1)[1].replace("000,", "000.jpg,"), r"train\.csv: its first line names an image; expected a h"),
+        (
+            TABLE.split("\n", 1)[1].replace("000,", "000.jpg,"),
+            r"train\.csv: its first line names an image; expected a h",
+        ),
         (TABLE.replace("dog", "cat"), "all training images have label cat, expected at least 2 classes"),
         (TABLE.replace("dog", "d" * 1025), r"class d+\.\.\. is longer than 1024 bytes"),
     ],

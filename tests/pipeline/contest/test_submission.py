@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.contest.submission import validate_submission, write_submission
 from pipeline.contest.read_table import read_table
+from pipeline.contest.submission import validate_submission, write_submission
 from pipeline.contest.submission_format import SubmissionFormat
 from pipeline.runtime.errors import RequestError
 

@@ -1,5 +1,6 @@
 """Losses against literal numbers and against torch's own."""
 
+import functools
 import math
 
 import pytest
@@ -8,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.data.augment import Batch
-from pipeline.training.losses import cross_entropy, distillation, member_loss, student_loss
+from pipeline.training.losses import balanced_weights, cross_entropy, distillation, member_loss, student_loss
 
 LN3 = math.log(3.0)
 # student probabilities 1/4, 3/4 at T=1; 0.3660254, 0.6339746 (1 : sqrt 3) at T=2
@@ -111,3 +112,23 @@ def test_a_mixed_row_has_a_part_of_a_label():
 def test_the_ends_of_alpha(alpha, expected):
     loss = student_loss(LOGITS_NC, batch([[1.0, 0.0], [1.0, 0.0]]), alpha=alpha, temperature=1.0)
     assert float(loss) == pytest.approx(sum(expected) / 2, abs=1e-6)
+
+
+def test_balanced_weights_by_hand():
+    """Six labelled images, four of class 0 and two of class 2: 6 / (3 x 4), none of class 1, 6 / (3 x 2)."""
+    assert balanced_weights([0, 0, 2, -1, 0, 0, 2], 3) == (0.5, 1.0, 1.0)
+    assert balanced_weights([0, 1, 1, 1], 2) == (2.0, pytest.approx(2 / 3))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_class_weights_count_labelled_rows_alone(alpha: float):
+    logits_NC = torch.randn(3, 2, generator=torch.Generator().manual_seed(0))
+    soft_NC = torch.tensor([[0.7, 0.3]] * 3)
+    hard_NC = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])  # of class 0, of class 1, without a label
+    loss = functools.partial(student_loss, alpha=alpha, temperature=1.0)
+    rows = [loss(logits_NC[i : i + 1], Batch(logits_NC, hard_NC[i : i + 1], soft_NC[i : i + 1])) for i in range(3)]
+    found = loss(logits_NC, Batch(logits_NC, hard_NC, soft_NC), class_weights=(3.0, 0.5))
+    assert float(found) == pytest.approx(float(3.0 * rows[0] + 0.5 * rows[1] + rows[2]) / 3)
+    assert float(loss(logits_NC, Batch(logits_NC, hard_NC, soft_NC), class_weights=(1.0, 1.0))) == pytest.approx(
+        float(sum(rows)) / 3
+    )

@@ -82,6 +82,8 @@ def test_settings_toml_is_what_was_trained(planned_run: SmokeRun):
 
 def test_the_plan_comes_before_the_first_stage_and_the_time_at_the_end(planned_run: SmokeRun):
     lines = planned_run.stdout.splitlines()
+    assert lines[0].startswith("contest tiny: labels from names of the files in training; 42 training, ")
+    lines = lines[3:]
     first_stage = lines.index("stage 1 of 8: prepare")
     assert lines[0] == "planning: a trial of this machine's speed, some seconds"
     assert re.match(r"plan: 32 pixels, views [\d.]+ min, 2 members x 6 epochs ", lines[1])

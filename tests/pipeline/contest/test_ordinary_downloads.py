@@ -1,0 +1,283 @@
+"""Downloads as they are: each kind that is read, and each that is asked about, with the option that settles it."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pipeline.contest.contest import read_contest
+from pipeline.contest.found_lines import found_lines
+from pipeline.contest.open_source import open_source
+from pipeline.runtime.data_settings import DataSettings
+from pipeline.runtime.errors import RequestError
+from tests.pipeline.contest.made_contests import CATS_AND_DOGS, TEST_IMAGES, labels, make, read, refused
+
+TWO = "id,label\n" + "".join(f"{n},{n % 2}\n" for n in range(8))
+NUMBERED = [f"train/{n}.jpg" for n in range(8)]
+TESTS = ["test/100.jpg", "test/101.jpg"]
+NAMES = ("ant", "bee", "cow")
+
+
+def folders(*splits: str, count: int = 4) -> list[str]:
+    return [f"{split}/{name}/{name}{n}.jpg" for split in splits for name in NAMES for n in range(count)]
+
+
+@pytest.mark.parametrize("training", ["seg_train", "training_set", "trainset", "Train_Images", "ISIC-Training-Input"])
+@pytest.mark.parametrize("testing", ["seg_pred", "test_set", "testimages", "Test1"])
+def test_names_of_split_folders(tmp_path: Path, training: str, testing: str):
+    contest = read(make(tmp_path, [*folders(f"{training}/{training}"), f"{testing}/{testing}/1.jpg"]))
+    assert contest.classes == NAMES
+    assert [record.file for record in contest.splits["testing"]] == [f"{testing}/{testing}/1.jpg"]
+
+
+def test_a_plain_name_comes_before_one_that_says_more(tmp_path: Path):
+    contest = read(make(tmp_path, [*folders("train"), *folders("train_masks"), "test/1.jpg", "test_masks/1.jpg"]))
+    assert {record.file.split("/")[0] for record in contest.splits["training"]} == {"train"}
+    assert len(contest.splits["testing"]) == 1
+
+
+def test_two_training_folders_are_asked_about(tmp_path: Path):
+    path = make(tmp_path, [*folders("train_a", "train_b"), "test/1.jpg"])
+    refused(
+        path, r"found 2 \(train_a, train_b\); expected one of them: say which with --set data\.training_folder=train_a"
+    )
+    assert read(path, training_folder="train_b").splits["training"][0].file.startswith("train_b/")
+    refused(path, r"the training folder train_c is no folder of images in it; found", training_folder="train_c")
+
+
+def test_a_labelled_test_folder_beside_an_unlabelled_one_is_validation(tmp_path: Path):
+    contest = read(make(tmp_path, [*folders("seg_train", "seg_test"), "seg_pred/1.jpg"]))
+    assert len(contest.splits["validation"]) == 12
+    assert [record.file for record in contest.splits["testing"]] == ["seg_pred/1.jpg"]
+    assert contest.notes == (
+        "seg_test: has class folders, so it is the validation split; the test images are in seg_pred",
+    )
+
+
+def test_test_images_in_class_folders_are_known_and_learned_from_by_nothing(tmp_path: Path):
+    contest = read(make(tmp_path, folders("train", "test")))
+    assert {record.label for record in contest.splits["testing"]} == {-1}
+    assert contest.test_labels == tuple([0] * 4 + [1] * 4 + [2] * 4)
+    assert contest.submission.ids[0] == "ant0.jpg"
+
+
+def test_test_folders_that_are_no_class_are_said(tmp_path: Path):
+    contest = read(make(tmp_path, [*folders("train"), "test/ant/1.jpg", "test/elk/2.jpg"]))
+    assert contest.test_labels == (0, -1)
+    assert "test folders that are no class of training: 1 (elk)" in contest.notes
+
+
+def test_equal_names_in_two_test_folders_give_ids_with_their_folders(tmp_path: Path):
+    contest = read(make(tmp_path, [*folders("train"), "test/ant/1.jpg", "test/bee/1.jpg"]))
+    assert contest.submission.ids == ("ant/1.jpg", "bee/1.jpg")
+
+
+@pytest.mark.parametrize("top", ["", "2750/", "a/b/"])
+def test_class_folders_alone(tmp_path: Path, top: str):
+    contest = read(make(tmp_path, [f"{top}{name}/{n}.jpg" for name in NAMES for n in range(8)]))
+    assert contest.classes == NAMES
+    assert contest.splits["testing"] == ()
+    assert "no test images" in found_lines(contest)[0]
+    assert found_lines(contest)[2].startswith("CSV: none, as there are no test images; the run is inductive")
+
+
+def test_a_labelled_part_is_held_out_as_test_images(tmp_path: Path):
+    path = make(tmp_path, [f"{name}/{n}.jpg" for name in NAMES for n in range(8)])
+    contest = read(path, test_fraction=0.25)
+    assert [len(contest.splits[split]) for split in ("training", "validation", "testing")] == [14, 4, 6]
+    held_out = {record.file: contest.test_labels[i] for i, record in enumerate(contest.splits["testing"])}
+    assert all(contest.classes[label] == file.split("/")[0] for file, label in held_out.items())
+    assert not set(held_out) & set(labels(contest, "training"))
+    refused(
+        make(tmp_path / "t", CATS_AND_DOGS + TEST_IMAGES), "test_fraction is for contests without", test_fraction=0.2
+    )
+
+
+def test_two_levels_of_class_folders(tmp_path: Path):
+    names = [
+        f"train/{kind}/{name}/{n}.jpg"
+        for kind, name in (("birds", "owl"), ("birds", "gull"), ("fish", "eel"))
+        for n in range(4)
+    ]
+    path = make(tmp_path, [*names, "test/1.jpg"])
+    refused(
+        path, r"two levels of class folders, such as train/birds/gull; say which is the class with --set data\.class"
+    )
+    assert read(path, class_folders="outer").classes == ("birds", "fish")
+    assert read(path, class_folders="inner").classes == ("eel", "gull", "owl")
+
+
+def test_folders_that_only_wrap_the_images_of_a_class(tmp_path: Path):
+    names = [f"train/{name}/images/{n}.JPEG" for name in NAMES for n in range(4)]
+    assert read(make(tmp_path, [*names, "test/images/1.JPEG"])).classes == NAMES
+
+
+def test_annotations_of_validation_without_a_header(tmp_path: Path):
+    names = [*folders("train"), "val/images/val_0.jpg", "val/images/val_1.jpg", "test/1.jpg"]
+    path = make(tmp_path, names)
+    (path / "val" / "val_annotations.txt").write_text("val_0.jpg\tbee\t0\t0\t9\t9\nval_1.jpg\tcow\t0\t0\t9\t9\n")
+    assert labels(read(path), "validation") == {"val/images/val_0.jpg": "bee", "val/images/val_1.jpg": "cow"}
+
+
+def test_zips_inside_a_contest_are_folders(tmp_path: Path):
+    (tmp_path / "c").mkdir()
+    path = make(tmp_path / "c", [], train=TWO)
+    for split, names in (("train", NUMBERED), ("test", TESTS)):
+        with zipfile.ZipFile(path / f"{split}.zip", "w") as archive:
+            for name in names:
+                archive.writestr(name, b"not read here")
+    assert [record.file for record in read(path).splits["testing"]] == ["test/test/100.jpg", "test/test/101.jpg"]
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w") as archive:
+        for file in path.iterdir():
+            archive.write(file, f"whole/{file.name}")
+    assert read(tmp_path / "whole.zip").submission == read(path).submission
+    make(path, TESTS)  # unpacked beside: the zip is not read
+    assert [record.file for record in read(path).splits["testing"]] == ["test/100.jpg", "test/101.jpg"]
+
+
+@pytest.mark.parametrize("name", ["labels", "trainLabels", "train", "metadata/train", "annotations", "train/metadata"])
+def test_names_of_tables(tmp_path: Path, name: str):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    contest = read(make(tmp_path, NUMBERED + TESTS, **{name: TWO}))
+    assert contest.labels_from == f"column label of {name}.csv"
+
+
+def test_a_table_of_features_beside_one_of_labels(tmp_path: Path):
+    features = "id,site\n" + "".join(f"{n},S{n % 3}\n" for n in range(8))
+    assert read(make(tmp_path, NUMBERED + TESTS, train_labels=TWO, train_features=features)).classes == ("0", "1")
+
+
+def test_any_other_table_comes_after_class_folders(tmp_path: Path):
+    drivers = "subject,img\n" + "".join(f"p{n % 2},{name}{n}.jpg\n" for name in NAMES for n in range(4))
+    contest = read(make(tmp_path, [*folders("train"), "test/1.jpg"], drivers=drivers))
+    assert contest.labels_from == "class folders in train"
+
+
+def test_a_label_column_that_is_the_class_folders(tmp_path: Path):
+    table = "width,ClassName,zone,path\n" + "".join(
+        f"3,{name},{n},train/{name}/{name}{n}.jpg\n" for name in NAMES for n in range(4)
+    )
+    assert (
+        read(make(tmp_path, [*folders("train"), "test/1.jpg"], train=table)).labels_from
+        == "column ClassName of train.csv"
+    )
+
+
+def test_columns_that_are_stated(tmp_path: Path):
+    table = "a,b,kind,place\n" + "".join(f"{n},{7 - n},{'xy'[n % 2]},{'pq'[n // 4]}\n" for n in range(8))
+    path = make(tmp_path, NUMBERED + TESTS, train=table)
+    refused(path, "a and b both name the images, differently; say which with --image-column")
+    refused(
+        path, r"which column is the label\? found 3 \(a, kind, place\); say it with --label-column", image_column="b"
+    )
+    contest = read(path, image_column="b", label_column="place")
+    assert (labels(contest, "training") | labels(contest, "validation"))["train/7.jpg"] == "p"
+    refused(path, r"no column c; found 4 \(a, b, kind, place\)", image_column="c")
+    refused(path, r"no column c; found", image_column="a", label_column="c")
+
+
+@pytest.mark.parametrize(("one", "zero"), [("1", "0"), ("1.0", "0.0"), ("True", "False")])
+def test_one_hot_columns_without_a_sample(tmp_path: Path, one: str, zero: str):
+    table = "image,MEL,NV,BCC\n" + "".join(
+        f"{n},{','.join(one if n % 3 == c else zero for c in range(3))}\n" for n in range(8)
+    )
+    contest = read(make(tmp_path, NUMBERED + TESTS, train=table))
+    assert contest.classes == ("BCC", "MEL", "NV")
+    assert (labels(contest, "training") | labels(contest, "validation"))["train/2.jpg"] == "BCC"
+
+
+def test_labels_that_pandas_wrote_as_fractions(tmp_path: Path):
+    table = "id,label\n" + "".join(f"{n},{n % 3}.0\n" for n in range(8))
+    contest = read(make(tmp_path, NUMBERED + TESTS, train=table, sample_submission="id,label\n100,0\n101,0\n"))
+    assert (contest.classes, contest.submission.labels) == (("0", "1", "2"), ("0", "1", "2"))
+    make(tmp_path, [], sample_submission="id,label\n100,0.0\n101,2.0\n")
+    assert read(tmp_path).submission.labels == ("0.0", "1.0", "2.0")
+
+
+def test_lines_and_images_that_do_not_meet(tmp_path: Path):
+    table = TWO + "77,1\n3,1\n"  # an image that is not there, and a line that stands twice
+    path = make(tmp_path, [*NUMBERED, "train/9.jpg", *TESTS], train=table)
+    refused(path, r"id without an image of its own: 1 \(77\); expected one image each, or --set data\.missing=skip")
+    refused(path, r"without a line: 1 \(train/9\.jpg\); .* or --set data\.unlisted=ignore", missing="skip")
+    contest = read(path, missing="skip", unlisted="ignore")
+    assert len(contest.splits["training"]) + len(contest.splits["validation"]) == 8
+    assert contest.notes == (
+        "train.csv: lines without an image, skipped: 1 (77)",
+        "images without a line, ignored: 1 (train/9.jpg)",
+    )
+
+
+def test_images_of_kinds_that_are_not_read_are_named(tmp_path: Path):
+    path = make(tmp_path, [*folders("train"), "train/ant/x.heic", "test/1.jpg"])
+    refused(path, r"images of kinds that are not read: 1 \(x\.heic\); expected png or jpg")
+    assert len(read(path, broken="skip").classes) == 3
+
+
+def test_an_unknown_ending_is_read_by_its_content(tmp_path: Path):
+    path = make(tmp_path, [*folders("train"), "test/1.jpg"])
+    (path / "test" / "2.picture").write_bytes(b"\xff\xd8\xff\xe0 and more")
+    (path / "test" / "3").write_bytes(b"\x89PNG\r\n\x1a\n and more")
+    (path / "test" / "4.notes").write_bytes(b"hello")
+    assert [record.file for record in read(path).splits["testing"]] == ["test/1.jpg", "test/2.picture", "test/3"]
+
+
+def test_pixels_in_a_table(tmp_path: Path):
+    header = ",".join(f"pixel{n}" for n in range(784))
+    path = make(tmp_path, [], train=f"label,{header}\n" + f"1,{','.join(['0'] * 784)}\n" * 3)
+    refused(path, "785 columns and none names the images; pixels in a table are not read: write each image to a file")
+
+
+@pytest.mark.parametrize(
+    "name", ["sample_submission", "SampleSubmission", "kaggle-sample-submission", "submission_format"]
+)
+@pytest.mark.parametrize("folder", ["", "meta/", "a/b/"])
+def test_names_and_places_of_a_sample(tmp_path: Path, name: str, folder: str):
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    path = make(tmp_path, NUMBERED + TESTS, train=TWO, **{f"{folder}{name}": "Name;guess\n101;0\n100;1\n"})
+    submission = read(path).submission
+    assert (submission.header, submission.ids, submission.separator) == (("Name", "guess"), ("101", "100"), ";")
+
+
+def test_two_samples_are_asked_about(tmp_path: Path):
+    samples = {"sample_submission": "id,label\n100,0\n101,1\n", "sample_submission_2": "image,label\n101,1\n100,0\n"}
+    path = make(tmp_path, NUMBERED + TESTS, train=TWO, **samples)
+    refused(
+        path, r"found 2 \(sample_submission\.csv, sample_submission_2\.csv\); say which is the sample with --sample"
+    )
+    assert read(path, sample="sample_submission_2.csv").submission.header == ("image", "label")
+    assert read(path, sample="none").submission.header == ("Id", "label")
+    refused(path, r"--sample gone\.csv: no such file in", sample="gone.csv")
+
+
+def write_gbk(path: Path) -> Path:
+    class Gbk(zipfile.ZipInfo):
+        def _encodeFilenameFlags(self) -> tuple[bytes, int]:  # noqa: N802
+            return self.filename.encode("gbk"), 0
+
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in [f"train/{label}/{n}.jpg" for label in ("\u6977\u4e66", "\u884c\u4e66") for n in range(4)] + [
+            "test/1.jpg"
+        ]:
+            archive.writestr(Gbk(name), b"not read here")
+    return path
+
+
+def test_names_of_a_zip_in_another_encoding_are_asked_about(tmp_path: Path):
+    path = write_gbk(tmp_path / "c.zip")
+    with pytest.raises(
+        RequestError, match=r"file names are not in UTF-8 \(one reads .*\); say their encoding with --set"
+    ):
+        open_source(path)
+    contest = read_contest(open_source(path, "gbk"), DataSettings(zip_encoding="gbk"))
+    assert contest.classes == ("\u6977\u4e66", "\u884c\u4e66")
+    with pytest.raises(RequestError, match=r"data\.zip_encoding klingon: no such encoding"):
+        open_source(path, "klingon")
+
+
+def test_a_zip_with_backslashes(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        for name in [*CATS_AND_DOGS, *TEST_IMAGES]:
+            entry = zipfile.ZipInfo("x")
+            entry.filename = name.replace("/", "\\")
+            archive.writestr(entry, b"not read here")
+    assert read(tmp_path / "c.zip").classes == ("cat", "dog")
