@@ -16,7 +16,7 @@ def contest_options(parser: ArgumentParser, *, columns: bool) -> None:
     group = parser.add_argument_group("where a contest can be read in two ways, a run asks for one of these")
     group.add_argument("--answer", choices=("class", "probability"), help="what the second column of the CSV holds")
     group.add_argument("--positive", metavar="CLASS", help="the class whose probability is asked for")
-    meaning = "the classes in the order of their numbers in the CSV, from 0: cat,dog; or cat=1,dog=2"
+    meaning = "the classes in the order of their numbers in the CSV, from 0: cat,dog; or cat=1,dog=2; or names"
     group.add_argument("--class-order", metavar="CLASSES", help=meaning)
     group.add_argument("--sample", metavar="FILE", help="the sample submission; none: there is none")
     if columns:

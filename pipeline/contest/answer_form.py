@@ -12,6 +12,7 @@ from pipeline.runtime.errors import RequestError
 
 SURE_PAIRS = (("0", "1"), ("false", "true"), ("no", "yes"))  # the second is the positive class
 PROBABILITY_WORDS = frozenset(["probability", "prob", "proba", "p", "score", "confidence"])
+NAMES = ("names",)  # in the place of an order: the classes are written by their names
 ASK_ANSWER = "say it with --answer class or --answer probability"
 
 
@@ -106,11 +107,11 @@ def _texts(found: set[str], classes: Sequence[str], where: str, *, stated: bool)
         with_point = all(value.endswith(".0") for value in found) and all(canonical(name).isdigit() for name in classes)
         return tuple(f"{canonical(name)}.0" for name in classes) if with_point else tuple(classes)
     strangers = sorted(value for value in found if canonical(value) not in by_form)
-    if strangers and all(_number(value) is not None for value in found) and not stated:
+    if strangers and all((_number(value) or 0.0).is_integer() and _number(value) is not None for value in found):
         names = ",".join(classes[:3]) + (",..." if len(classes) > 3 else "")
         raise RequestError(
             f"{where}: its classes are numbers such as {strangers[0]}, those of training are {listed(list(classes))}; "
-            f"say their order with --class-order {names}, or --answer class to write the names"
+            f"say their order with --class-order {names}, or --class-order names to write the names"
         )
     several = [value for value in strangers if len(value.split()) > 1 and set(value.split()) & set(classes)]
     if (len(strangers) > 1 or several) and not stated:
@@ -123,7 +124,9 @@ def _texts(found: set[str], classes: Sequence[str], where: str, *, stated: bool)
 
 
 def _ordered(classes: Sequence[str], order: Sequence[str], where: str) -> tuple[str, ...]:
-    """The number of each class, of `a, b` from 0 or of `a=1, b=2`."""
+    """The number of each class, of `a, b` from 0 or of `a=1, b=2`; of `names` the name of each."""
+    if tuple(order) == NAMES:
+        return tuple(classes)
     pairs = [entry.rpartition("=") for entry in order]
     numbered = all(name in classes for name, _, _ in pairs)
     names = [name for name, _, _ in pairs] if numbered else list(order)

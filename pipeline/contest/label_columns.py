@@ -52,7 +52,7 @@ def label_texts(
         if stated not in columns:
             raise RequestError(f"{where}: no column {stated}; found {listed(list(columns))}")
         return _of_column(columns, id_column, stated, where), stated
-    if len(asked) > 1 and set(asked) <= set(others):
+    if len(asked) > 1 and set(asked) <= set(others) and _are_zeros_and_ones(columns, asked):
         return _of_one_hot(columns, id_column, asked, where), f"one-hot {', '.join(asked)[:60]}"
     choices = _choices(columns, others, asked, folders)
     if len(choices) == 1:
@@ -87,8 +87,12 @@ def _of_column(columns: pd.DataFrame, id_column: str, name: str, where: str) -> 
 
 def _one_hot_columns(columns: pd.DataFrame, others: Sequence[str]) -> list[str]:
     """Columns of zeros and ones alone, where every line has exactly one 1 among them."""
-    binary = [name for name in others if {cell.lower() for cell in columns[name]} <= ONES | ZEROS]
+    binary = [name for name in others if _are_zeros_and_ones(columns, [name])]
     return binary if len(binary) > 1 and bool((_hot(columns, binary).sum(1) == 1).all()) else []
+
+
+def _are_zeros_and_ones(columns: pd.DataFrame, names: Sequence[str]) -> bool:
+    return all({cell.lower() for cell in columns[name]} <= ONES | ZEROS for name in names)
 
 
 def _hot(columns: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
@@ -97,9 +101,6 @@ def _hot(columns: pd.DataFrame, classes: Sequence[str]) -> np.ndarray:
 
 
 def _of_one_hot(columns: pd.DataFrame, id_column: str, classes: list[str], where: str) -> list[str]:
-    strange = [cell for name in classes for cell in columns[name] if cell.lower() not in ONES | ZEROS]
-    if strange:
-        raise RequestError(f"{where}: columns {listed(classes)} hold {strange[0]!r}, expected 0 or 1 in each")
     hot_NC = _hot(columns, classes)
     for row in np.flatnonzero(hot_NC.sum(1) != 1):
         image, found = columns[id_column].iloc[row], [classes[index] for index in np.flatnonzero(hot_NC[row])]

@@ -13,8 +13,8 @@ LABELLED_STEM = re.compile(r"(?P<label>.+?)[._\- (]+[0-9]+\)?")
 MOST_CLASSES, FEWEST_IMAGES = 10, 3  # above so many classes of fewer images each, the numbers are rather ids
 
 
-def name_labels(tree: Tree, files: Sequence[str], *, stated: bool) -> dict[str, str]:
-    """{file: the label in its name}; `stated`: the user says that labels stand in names.
+def name_labels(tree: Tree, files: Sequence[str], *, sure: bool) -> dict[str, str]:
+    """{file: the label in its name}; `sure`: it is known that labels stand in names.
 
     Raises RequestError for a name without a label, for numbers and words side by side, and where the names are rather
     ids.
@@ -34,7 +34,7 @@ def name_labels(tree: Tree, files: Sequence[str], *, stated: bool) -> dict[str, 
             f"{tree.where}: some names begin with a number, such as {min(numbers)}, others with a word, such as {word}"
             "; expected labels of one kind"
         )
-    if len(names) > MOST_CLASSES and len(labels) < FEWEST_IMAGES * len(names) and not stated:
+    if len(names) > MOST_CLASSES and len(labels) < FEWEST_IMAGES * len(names) and not sure:
         raise RequestError(
             f"{tree.where}: the names hold {len(names)} labels for {len(labels)} images, or these are ids; say it with "
             "--set data.labels_from=names or the path of a table"

@@ -68,7 +68,8 @@ def _validation(
     """Training and validation labels: those of a table of validation, else the images in the validation folder."""
     outside = [folder for folder in (folders.testing, folders.training) if folder]
     tables = label_tables(tree, "validation", outside, sample.file if sample else None)
-    found = [table for table in tables if names_images(tree, table, images)]
+    naming = {table: rank for table, rank in tables.items() if names_images(tree, table, images)}
+    found = [table for table, rank in naming.items() if rank == min(naming.values())]
     if len(found) > 1:
         raise RequestError(f"{tree.where}: found {listed(found)}; expected one table of validation labels")
     if not found:
@@ -91,18 +92,43 @@ def _tests(
     Raises RequestError where the sample names images and none is unlabelled.
     """
     if folders.testing is not None:
-        return find_test_images(tree, folders.testing, data), unlabelled
+        tests = find_test_images(tree, folders.testing, data)
+        return (tests if sample else _listed_tests(tree, tests, data)), unlabelled
     if sample is not None:
         if not unlabelled:
-            raise RequestError(f"{tree.where}: every image has a label, expected test images for {sample.file} too")
+            raise RequestError(
+                f"{tree.where}: every image has a label, expected test images for {sample.file} too: take the lines "
+                "of test images out of the table, or give --sample none"
+            )
         return TestImages(tuple(unlabelled), {}, ()), []
     for table in label_tables(tree, "testing", (), None):
         if names_images(tree, table, unlabelled):
-            columns = read_table(tree.source.read(table), table).cells
-            named = {row for _, cells in columns.items() for row in ImageIndex(unlabelled).rows(cells)} - {-1}
-            files = [unlabelled[row] for row in sorted(named)]
+            files = _named(tree, table, unlabelled)
             return TestImages(tuple(files), {}, ()), [file for file in unlabelled if file not in set(files)]
     return TestImages((), {}, ()), unlabelled
+
+
+def _listed_tests(tree: Tree, tests: TestImages, data: DataSettings) -> TestImages:
+    """The test images; where a table of test images names some of them alone, these, if the user says so."""
+    for table in label_tables(tree, "testing", (), None):
+        if not names_images(tree, table, tests.files):
+            continue
+        files = _named(tree, table, tests.files)
+        rest = [file for file in tests.files if file not in set(files)]
+        if rest and data.unlisted == "refuse":
+            raise RequestError(
+                f"{tree.where}/{table}: test images without a line: {listed(rest)}; expected one for each, or "
+                "--set data.unlisted=ignore"
+            )
+        notes = (*tests.notes, f"test images without a line, ignored: {listed(rest)}") if rest else tests.notes
+        return TestImages(tuple(files), tests.labels, notes)
+    return tests
+
+
+def _named(tree: Tree, table: str, files: Sequence[str]) -> list[str]:
+    """The files that a table names in any of its columns."""
+    columns, index = read_table(tree.source.read(table), table).cells, ImageIndex(files)
+    return [files[row] for row in sorted({row for _, cells in columns.items() for row in index.rows(cells)} - {-1})]
 
 
 def _unlisted(
@@ -125,8 +151,9 @@ def _notes(table: str, found: LabelTable, unlisted: Sequence[str]) -> list[str]:
 
 
 def _images_outside(tree: Tree, folders: SplitFolders) -> list[str]:
-    """All images but those of the test folder."""
-    return [file for file in tree.images if folders.testing is None or not is_below(file, folders.testing)]
+    """All images but those of the test folder, and of folders that only look like a split's."""
+    outside = [folder for folder in (folders.testing, *folders.unread) if folder is not None]
+    return [file for file in tree.images if not any(is_below(file, folder) for folder in outside)]
 
 
 def _stated(tree: Tree, table: str) -> str:

@@ -87,7 +87,7 @@ def _read_names(tree: Tree, folders: SplitFolders, data: DataSettings) -> Parts:
         images = tree.images_below(folder) if stated else tree.images_in(folder)
         if not images:
             raise no_images(tree, folder)
-        return name_labels(tree, images, stated=stated)
+        return name_labels(tree, images, sure=stated or folder == folders.validation)
 
     training = labels(folders.training)
     validation = None if folders.validation is None else labels(folders.validation)

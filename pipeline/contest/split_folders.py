@@ -4,6 +4,7 @@ A folder's name says its split (split_names.py). Of the folders of one split the
 these the one whose name says least else: train before train_masks. Where two remain, the user says which.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.contest.match_ids import listed
@@ -24,6 +25,7 @@ class SplitFolders:
     validation: str | None
     testing: str | None
     notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()  # folders whose names mean a split, of which another folder is read
 
 
 def find_split_folders(tree: Tree, data: DataSettings) -> SplitFolders:
@@ -35,16 +37,25 @@ def find_split_folders(tree: Tree, data: DataSettings) -> SplitFolders:
     training = _stated(tree, "training", data.training_folder) or _one(tree, "training", named)
     validation = _stated(tree, "validation", data.validation_folder) or _one(tree, "validation", named)
     testing = _stated(tree, "testing", data.test_folder)
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
     if testing is None:
         testing, labelled = _test_folder(tree, named)
         if labelled and validation is None:
             validation = labelled
-            notes = (f"{labelled}: has class folders, so it is the validation split; the test images are in {testing}",)
-        elif labelled:
-            notes = (f"{labelled}: not read, the test images are in {testing}",)
+            notes.append(
+                f"{labelled}: has class folders, so it is the validation split; the test images are in {testing}"
+            )
+    read = (training, validation, testing)
+    unread = [folder for folder in named if tree.holds_images(folder) and not _overlaps(folder, read)]
+    notes += [f"folders that are not read: {listed(unread)}"] if unread else []
     folders = [None if folder is None else inner_folder(tree, folder) for folder in (training, validation, testing)]
-    return SplitFolders(*folders, notes=notes)
+    return SplitFolders(*folders, notes=tuple(notes), unread=tuple(unread))
+
+
+def _overlaps(folder: str, others: Sequence[str | None]) -> bool:
+    """Whether a folder is one of the others, or lies in one, or around one."""
+    found = [other for other in others if other is not None]
+    return any(folder == other or is_below(folder, other) or is_below(other, folder) for other in found)
 
 
 def inner_folder(tree: Tree, folder: str) -> str:

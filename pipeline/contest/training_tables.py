@@ -18,6 +18,7 @@ from pipeline.runtime.errors import RequestError
 
 DEEPEST_TABLE = 3  # folders above a table
 LABEL_WORDS = frozenset(["label", "labels", "truth", "groundtruth", "annotation", "annotations", "target", "targets"])
+UNNAMED = "Unnamed:"  # what pandas calls a column of line numbers without a name
 HEADERLESS = ".txt"  # such a table has no header: file, class, more
 TXT_COLUMNS = ("image", "label")
 MOST_PIXEL_COLUMNS = 60  # of numbers alone: more are pixels or features
@@ -112,6 +113,7 @@ def image_column(
     if not most:
         _refuse_without_images(columns, where)
     best = [name for name in found if found[name] == most]
+    asked = [name for name in asked[:1] if name and not name.startswith(UNNAMED)]
     name = asked[0] if asked and asked[0] in best else best[0]
     others = [other for other in best if matches[other] != matches[name]]
     if others and name not in asked[:1]:  # a column of line numbers fits images too: 0, 1, 2, ...

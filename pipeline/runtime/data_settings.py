@@ -54,7 +54,7 @@ class DataSettings(Section):
     )
     positive: str = setting("", "the class whose probability is asked for, of a contest of two")
     class_order: tuple[str, ...] = setting(
-        (), 'the classes in the order of their numbers in the CSV, from 0; or "name=number" of each'
+        (), 'the classes in the order of their numbers in the CSV, from 0; or "name=number" of each; or "names"'
     )
     broken: Literal["refuse", "skip"] = setting("refuse", "training images that cannot be decoded")
     missing: Literal["refuse", "skip"] = setting("refuse", "lines of the training table without an image")

@@ -159,10 +159,10 @@ class Manifest(Record):
     parameters: int
     init_from: str | None = None  # sha256 of the packed file of a warm start; empty: random weights
     sha256: dict[str, str]
-    metric: str = "accuracy"  # what the contest judges by
+    metric: str | None = None  # what the contest judges by, where it is not accuracy
     metric_value: float | None = None  # of student.bin on validation, where it is not accuracy
     temperature: float | None = None  # that stands in student.bin, where it is not 1
-    skipped_images: tuple[str, ...] = ()  # labelled images that were left out as broken
+    skipped_images: tuple[str, ...] | None = None  # labelled images that were left out as broken
     accuracy: tuple[Claim, ...]
     precisions: tuple[Measurement, ...]
     teacher: TeacherRecord | None = None

@@ -106,7 +106,7 @@ def _decode(opened: Opened[DecodeSettings]) -> None:
         split: _decode_split(source, contest, split, opened.outputs[split], data.image_size, how) for split in SPLITS
     }
     broken = [found for split in LABELLED for found in decoded[split]]
-    images = sum(len(contest.splits[split]) for split in SPLITS)
+    images = sum(len(contest.splits[split]) for split in LABELLED)
     if data.broken == "refuse":
         refuse_broken(broken, images, source, ", or --set data.broken=skip")
     contest = _without_broken(contest, decoded, opened.outputs)

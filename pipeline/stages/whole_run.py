@@ -32,12 +32,12 @@ def run_all(asked: Job, changes: Sequence[str]) -> None:
     usable_device(asked.settings.device)  # refuses a device that is not there
     _write_digits(asked)
     contest = check_request(asked)
-    say("\n".join(found_lines(contest)))
     has_test_images = {"has_test_images": bool(contest.splits["testing"])}
     asked = replace(asked, request=asked.request.model_copy(update=has_test_images))
     with asked.run.locked(f"run {asked.run.name} is going on in another process; give this one another --name"):
         resumed = asked.run.request.exists()
         _say_changes(asked)
+        say("\n".join(found_lines(contest)))
         job = with_plan(with_arithmetic(asked), changes)
         request = job.request
         save_request(job.run, request)

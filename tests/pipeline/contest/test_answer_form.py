@@ -36,7 +36,7 @@ def answer(values: list[str], classes: tuple[str, ...], column: str = "label", *
         (["0.5"], WORDS, "label", {"answer": "class"}, Answer(WORDS)),
         (["0", "1"], WORDS, "label", {"class_order": ("cow", "ant", "bee")}, Answer(("1", "2", "0"))),
         (["1", "3"], WORDS, "label", {"class_order": ("ant=1", "bee=2", "cow=3")}, Answer(("1", "2", "3"))),
-        (["0", "1"], WORDS, "label", {"answer": "class"}, Answer(WORDS)),
+        (["0", "1"], WORDS, "label", {"class_order": ("names",)}, Answer(WORDS)),
         (["ant bee", "ant bee"], WORDS, "label", {"answer": "class"}, Answer(WORDS)),
     ],
 )
@@ -69,6 +69,7 @@ def test_what_a_sample_asks_for(
             r"classes are numbers such as 0, those of training are 3 \(ant, bee, cow\); say their order",
         ),
         (["7"], ("0", "1", "2"), {}, "classes are numbers such as 7"),
+        (["0"], CAT_DOG, {"answer": "class"}, r"classes are numbers such as 0, those of training are 2 \(cat, dog\)"),
         (["ant", "elk", "fox"], WORDS, {}, "has classes that training has not, such as 'elk'; --answer class writes"),
         (
             ["ant bee cow"],

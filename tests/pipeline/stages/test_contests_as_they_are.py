@@ -134,7 +134,7 @@ def test_each_choice_is_asked_for_before_anything_is_trained(asked: Path, run_cl
     code, _, err = run_cli([*argv, "--positive", "dog"], tmp_path)
     assert code == 2
     assert (
-        "1 of 48 images are broken: train/cat/0.jpg (0 bytes); expected whole images, or --set data.broken=skip" in err
+        "1 of 40 images are broken: train/cat/0.jpg (0 bytes); expected whole images, or --set data.broken=skip" in err
     )
 
 

@@ -140,7 +140,7 @@ NO_SECONDS = PlannedSeconds(prepare=0, members=0, labels=0, student=0, packing=0
 REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
     "budget_bytes": ({"budget_bytes": 250_000}, "pack"),
     "inductive": ({"inductive": True}, "prepare"),
-    "has_test_images": ({"has_test_images": False}, "export"),
+    "has_test_images": ({"has_test_images": False}, "prepare"),
     "final": ({"final": True}, "prepare"),
     "soft_labels": ({"soft_labels": ("LABELS",)}, "export"),
     "minutes": ({"minutes": 5.0}, "deliver"),

@@ -37,6 +37,10 @@ FACTS = ContestFacts(
     ids={"training": (), "validation": (), "testing": ()},
     labels={"training": (), "validation": (), "testing": ()},
     submission=SubmissionFormat(("Id", "Label"), (), (), ("a", "b", "c")),
+    test_labels=(),
+    undecodable=(),
+    skipped=(),
+    labels_from="nowhere",
     mean=(140, 114, 87),
     std=(69, 70, 71),
 )

@@ -12,7 +12,8 @@ RunCli = Callable[..., tuple[int, str, str]]
 def test_predict_gives_the_delivered_csv(smoke_run, run_cli: RunCli, tmp_path: Path):
     student, out = smoke_run.run.submission / "student.bin", tmp_path / "new" / "out.csv"
     code, out_text, _ = run_cli(["predict", student, "--data", smoke_run.data, "--out", out], tmp_path)
-    assert (code, out_text) == (0, f"{out}: 12 predictions\n")
+    form = "CSV: header Id,label (no sample submission, so it is this program's); first line 1 with a class, such as 0"
+    assert (code, out_text) == (0, f"{form}\n{out}: 12 predictions\n")
     assert out.read_bytes() == (smoke_run.run.submission / "predictions.csv").read_bytes()
     assert [path.name for path in out.parent.iterdir()] == ["out.csv"]
 

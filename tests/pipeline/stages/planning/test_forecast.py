@@ -58,7 +58,7 @@ def test_members_in_turn_take_the_sum():
 
 def test_an_inductive_student_sees_no_test_images():
     prepare, members, labels, student, _ = parts_of(job_of(inductive=True))
-    assert prepare == pytest.approx((6 + 12 + 4 + 2) / 2)
+    assert prepare == pytest.approx((6 + 12 + 4 + 2 * 2) / 2)  # its view is mixed from two
     assert members == pytest.approx(100.4)
     assert labels == pytest.approx((3 * 1000 + 2 * 200 + 2 * 300) * 0.001)
     assert student == pytest.approx(13 * 1000 * 0.020 + 4.0)

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.contest.contest import read_contest
 from pipeline.contest.open_source import open_source
+from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import load_settings
 from pipeline.runtime.records import read_epochs
@@ -175,7 +176,7 @@ def test_given_soft_labels_leave_the_minutes_to_the_student(planned_copy: SmokeR
     argv = [word for word in planned_copy.argv if not word.startswith("teach.members")]
     _, out, err = run_cli(["--soft-labels", labels, *argv, "data.image_size=32"], tmp_path)
     assert err == "error: here it would begin\n"
-    assert re.match(r"plan: 32 pixels, views [\d.]+ min, student 3 \+ 1 low-bit epochs ", out.splitlines()[1])
+    assert re.match(r"plan: 32 pixels, views [\d.]+ min, student 3 \+ 1 low-bit epochs ", out.splitlines()[4])
     settings = load_request(replace(planned_copy, root=tmp_path).run).settings
     assert settings.teach.members == ()
     assert settings.views.student_views == 2  # as many as the labels have
@@ -203,7 +204,7 @@ def test_members_are_timed_side_by_side(planned_run: SmokeRun):
     settings = request.settings.model_copy(update={"device": device})
     job = Job(planned_run.run, request.model_copy(update={"settings": settings}))
     source = open_source(planned_run.data)
-    speeds = measure([job], read_contest(source, validation_fraction=0.2, seed=0), source)
+    speeds = measure([job], read_contest(source, DataSettings()), source)
     assert list(speeds.members) == [(2, kind_of(settings.teach.members[0]))]
     (member,) = speeds.members.values()
     times = (member.training, member.prediction, speeds.student, speeds.packed, speeds.decode, *speeds.views.values())

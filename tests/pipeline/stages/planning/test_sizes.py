@@ -7,6 +7,7 @@ from PIL import Image
 
 from pipeline.contest.contest import Record
 from pipeline.contest.open_source import open_source
+from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.errors import RequestError
 from pipeline.stages.planning.image_files import sample, short_side
 from pipeline.stages.planning.sizes import candidates, largest_size, with_size
@@ -53,7 +54,7 @@ def test_members_keep_the_sizes_that_are_not_larger():
 def test_an_automatic_size_is_asked_for_once_all_else_is_valid():
     asked: list[int] = []
 
-    def answer() -> int:
+    def answer(_: DataSettings) -> int:
         asked.append(1)
         return 48
 

@@ -80,4 +80,4 @@ def test_a_file_grows_with_its_first_low_bit_epochs_alone():
 def test_the_line_of_a_precision_tells_a_step_scale(scale, shown):
     measured = Measurement(precision="low-bit", packed_bytes=45_000, validation_accuracy=0.9, step_scale=scale)
     expected = "pack: low-bit: 45,000 bytes, validation 90.00% (from the decoded file)"
-    assert pack_stage._line(measured) == expected + shown
+    assert pack_stage._line(measured, "accuracy") == expected + shown

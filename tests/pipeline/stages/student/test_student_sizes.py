@@ -1,6 +1,7 @@
 """Progressive resizing of the student: which images it sees, and the networks that cannot take it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from torch import Tensor
@@ -25,9 +26,9 @@ def test_the_epochs_go_through_the_sizes_and_low_bit_ones_have_the_last(
 ):
     seen: list[int] = []
 
-    def watched(logits_NC: Tensor, batch: Batch, *, alpha: float, temperature: float) -> Tensor:
+    def watched(logits_NC: Tensor, batch: Batch, **options: Any) -> Tensor:
         seen.append(batch.images_BCHW.shape[2])
-        return student_loss(logits_NC, batch, alpha=alpha, temperature=temperature)
+        return student_loss(logits_NC, batch, **options)
 
     monkeypatch.setattr(training, "student_loss", watched)
     changes = (*SMALL, phase, "distill.final_phase.images=auto") if "fraction" in phase else (*SMALL, phase)
