@@ -26,6 +26,7 @@ class SoftLabels:
     view_digests: dict[str, tuple[str, ...]]
     policy: str
     seed: int
+    mixed: bool = False  # every second view is made of two images
     final: bool = False  # the teachers trained on validation, so no validation figure may be claimed
 
 
@@ -38,6 +39,7 @@ def save_soft_labels(path: Path, soft_labels: SoftLabels) -> None:
         "view_digests": soft_labels.view_digests,
         "policy": soft_labels.policy,
         "seed": soft_labels.seed,
+        "mixed": soft_labels.mixed,
         "final": soft_labels.final,
     }
     save_tensors(path, {f"log_probs/{split}": value for split, value in soft_labels.log_probs_VNC.items()}, facts)
@@ -61,6 +63,7 @@ def load_soft_labels(path: Path) -> SoftLabels:
             view_digests={split: tuple(digests) for split, digests in facts["view_digests"].items()},
             policy=facts["policy"],
             seed=facts["seed"],
+            mixed=bool(facts.get("mixed", False)),
             final=bool(facts.get("final", False)),
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -113,7 +116,8 @@ def _check_views(soft_labels: SoftLabels, where: str, split: str, digests: list[
         if found != expected:
             raise RequestError(
                 f"{where}: its view {view} of {split} has digest {found[:12]}, here it is {expected[:12]}: "
-                f"the teacher saw other images (policy {soft_labels.policy!r}, seed {soft_labels.seed})"
+                f"the teacher saw other images (policy {soft_labels.policy!r}, seed {soft_labels.seed}, "
+                f"{'half' if soft_labels.mixed else 'none'} mixed)"
             )
 
 

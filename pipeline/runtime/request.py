@@ -29,6 +29,7 @@ class Request(Section):
     study: str = ""  # name of the study; empty: a run
     has_test_images: bool = True  # without any a run is inductive and writes no CSV
     soft_labels: tuple[str, ...] = ()  # given files of soft labels; empty: teach and export make them
+    given_labels_mixed: bool = False  # they were made for views of which every second one is mixed
     minutes: float | None = None  # that the run was asked to take; None: as long as its settings take
     plan: Plan | None = None  # that was made for these minutes, and that the settings follow; None: not yet, or none
     settings: Settings
@@ -62,7 +63,7 @@ class Request(Section):
     def mixes_views(self) -> bool:
         """Whether every second student view is mixed."""
         own = self.settings.views.student_mixing
-        return own == "half" or (own == "auto" and self.trains_inductively and not self.soft_labels)
+        return own == "half" or (own == "auto" and (self.given_labels_mixed if self.soft_labels else True))
 
     @property
     def final_phase(self) -> FinalPhaseSettings | None:

@@ -40,7 +40,7 @@ class ViewSettings(Section):
     student_mixing: Literal["auto", "none", "half"] = setting(
         "auto",
         "every second student view is mixed from two images, by mixup or CutMix, and is labelled by the ensemble alone "
-        '("half"), or none is; "auto": half with --inductive where the run makes its soft labels, else none',
+        '("half"), or none is; "auto": half where the run makes its soft labels, else as the given ones were made',
     )
     seed: Seed = setting(0, "seed of the augmentation")
 

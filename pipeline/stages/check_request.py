@@ -59,6 +59,14 @@ def check_members(job: Job) -> None:
             raise RequestError(f"teach.members: weights: no such file {row.weights}")
 
 
+def given_labels_mixed(job: Job) -> bool:
+    """Whether soft labels that are given were made for mixed views. Raises RequestError for files of both kinds."""
+    kinds = {labels.mixed for labels in load_given_soft_labels(job)}
+    if len(kinds) > 1:
+        raise RequestError("--soft-labels: some files were made for mixed views and some were not; expected one kind")
+    return kinds == {True}
+
+
 def contest_of(job: Job) -> Contest:
     """The contest as it is; reading it refuses everything that is wrong with it. Raises RequestError."""
     return read_contest(opened_contest(job), job.settings.data)

@@ -14,7 +14,7 @@ from pipeline.runtime.records import read_manifest
 from pipeline.runtime.request import Job, Request, load_request, save_request
 from pipeline.stages.arithmetic import with_arithmetic
 from pipeline.stages.carry_out import carry_out, run_wave
-from pipeline.stages.check_request import check_request
+from pipeline.stages.check_request import check_request, given_labels_mixed
 from pipeline.stages.delivery.deliver import MANIFEST, deliver
 from pipeline.stages.planning.lines import taken_line
 from pipeline.stages.planning.plan import with_plan
@@ -32,8 +32,8 @@ def run_all(asked: Job, changes: Sequence[str]) -> None:
     usable_device(asked.settings.device)  # refuses a device that is not there
     _write_digits(asked)
     contest = check_request(asked)
-    has_test_images = {"has_test_images": bool(contest.splits["testing"])}
-    asked = replace(asked, request=asked.request.model_copy(update=has_test_images))
+    found = {"has_test_images": bool(contest.splits["testing"]), "given_labels_mixed": given_labels_mixed(asked)}
+    asked = replace(asked, request=asked.request.model_copy(update=found))
     with asked.run.locked(f"run {asked.run.name} is going on in another process; give this one another --name"):
         resumed = asked.run.request.exists()
         _say_changes(asked)

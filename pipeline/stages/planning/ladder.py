@@ -86,7 +86,7 @@ def rung_values(rung: Rung, image_size: int) -> dict[str, Any]:
     views = {"teacher_views": rung.teacher_views, "student_views": rung.student_views}
     return {
         "data": {"image_size": image_size},
-        "views": views if mixed else views | {"teacher_policy": "student"},
+        "views": views if mixed else views | {"teacher_policy": "student", "student_mixing": "none"},
         "teach": teach if mixed else teach | {"augment": {"mix_probability": 0.0}},
         "distill": {"epochs": rung.student_epochs, "ema_decay": _ema_decay(rung.student_epochs)},
         "quantise": {"epochs": rung.low_bit_epochs, "ema_decay": _ema_decay(rung.student_epochs)},

@@ -52,6 +52,7 @@ class SoftLabelSettings(Section):
     blend: BlendSettings
     final: bool
     policy: str
+    mixed: bool
     seed: int
     views: dict[str, int]
     claimable_splits: tuple[str, ...]
@@ -124,7 +125,8 @@ def _blend_step(job: Job) -> Step[SoftLabelSettings]:
         members=members,
         blend=blend_settings(job),
         final=job.request.final,
-        policy=views.student_policy + (", half mixed" if job.request.mixes_views else ""),
+        policy=views.student_policy,
+        mixed=job.request.mixes_views,
         seed=views.seed,
         views=student_view_counts(job),
         claimable_splits=job.request.claimable_splits,
@@ -147,6 +149,7 @@ def _blend(opened: Opened[SoftLabelSettings]) -> Notes:
         log_probs_VNC=log_probs,
         view_digests=digests_by_split(opened.digests, own.views),
         policy=own.policy,
+        mixed=own.mixed,
         seed=own.seed,
         final=own.final,
     )

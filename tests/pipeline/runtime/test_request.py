@@ -100,9 +100,10 @@ def test_nothing_is_claimed_of_a_split_that_was_trained_on_for_the_upload(induct
 @pytest.mark.parametrize(
     ("mixing", "inductive", "labels", "expected"),
     [
-        ("auto", False, (), ()),
+        ("auto", False, (), (1, 3)),
         ("auto", True, (), (1, 3)),
-        ("auto", True, ("labels",), ()),  # made for views that are not mixed, as far as is known
+        ("auto", True, ("labels",), ()),  # as they were made
+        ("auto", True, ("mixed labels",), (1, 3)),
         ("half", False, (), (1, 3)),
         ("half", True, ("labels",), (1, 3)),
         ("none", True, (), ()),
@@ -113,7 +114,13 @@ def test_every_second_student_view_is_mixed(
 ):
     settings = load_settings("smoke", [f"views.student_mixing={mixing}", "views.student_views=5"])
     request = Request(
-        name="r", data="d.zip", preset="smoke", inductive=inductive, soft_labels=labels, settings=settings
+        name="r",
+        data="d.zip",
+        preset="smoke",
+        inductive=inductive,
+        soft_labels=labels,
+        given_labels_mixed="mixed labels" in labels,
+        settings=settings,
     )
     job = Job(run, request)
     assert job.mixed_views() == expected

@@ -40,7 +40,7 @@ FIRST_REDONE: dict[str, tuple[str, str]] = {
     "views.student_views": ("1", "export"),
     "views.teacher_policy": ('"student"', "prepare"),
     "views.student_policy": ('"teacher"', "prepare"),
-    "views.student_mixing": ('"half"', "prepare"),
+    "views.student_mixing": ('"none"', "prepare"),
     "views.seed": ("1", "prepare"),
     "teach.epochs": ("4", "teach"),
     "teach.batch_size": ("9", "teach"),
@@ -139,10 +139,11 @@ FIRST_REDONE: dict[str, tuple[str, str]] = {
 NO_SECONDS = PlannedSeconds(prepare=0, members=0, labels=0, student=0, packing=0, safety=0)
 REQUESTS: dict[str, tuple[dict[str, Any], str]] = {
     "budget_bytes": ({"budget_bytes": 250_000}, "pack"),
-    "inductive": ({"inductive": True}, "prepare"),
-    "has_test_images": ({"has_test_images": False}, "prepare"),
+    "inductive": ({"inductive": True}, "export"),
+    "has_test_images": ({"has_test_images": False}, "export"),
     "final": ({"final": True}, "prepare"),
     "soft_labels": ({"soft_labels": ("LABELS",)}, "export"),
+    "given_labels_mixed": ({"given_labels_mixed": True}, "deliver"),
     "minutes": ({"minutes": 5.0}, "deliver"),
     "plan": ({"plan": Plan(rung=LADDER[0], image_size=32, seconds=NO_SECONDS)}, "deliver"),
     "preset": ({"preset": "another"}, "deliver"),

@@ -56,7 +56,7 @@ def test_the_largest_that_fits_is_taken_and_else_the_smallest(limit: int, found:
 
 def test_members_with_few_epochs_share_light_views_and_are_not_mixed():
     settings = planned_settings(SHORT, 64, [])
-    assert settings.views.teacher_policy == "student"
+    assert (settings.views.teacher_policy, settings.views.student_mixing) == ("student", "none")
     assert [(row.seed, row.policy, row.epochs) for row in settings.teach.members] == [(1, "", 19), (2, "", 19)]
     assert settings.teach.members[0].augment.mix_probability == 0.0
     assert settings.teach.members[0].augment.cutmix_alpha == 1.0  # as the preset states it
@@ -64,7 +64,7 @@ def test_members_with_few_epochs_share_light_views_and_are_not_mixed():
 
 def test_members_with_many_epochs_alternate_between_strong_and_light_views():
     settings = planned_settings(LONG, 64, [])
-    assert settings.views.teacher_policy == "teacher"
+    assert (settings.views.teacher_policy, settings.views.student_mixing) == ("teacher", "auto")
     assert [row.policy for row in settings.teach.members] == ["", "student", "", "student"]
     assert [row.seed for row in settings.teach.members] == [1, 2, 3, 4]
     assert settings.teach.members[3].augment.mix_probability == 0.5
