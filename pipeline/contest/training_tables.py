@@ -158,7 +158,7 @@ def _rank(name: str, split: str) -> int | None:
     own = found.split if found else holder.split if holder else ""
     if own and own != split:
         return None
-    if split == "validation" and own != split:
+    if split != "training" and own != split:
         return None
     labelled = bool(words & LABEL_WORDS)
     if end == HEADERLESS and not labelled:

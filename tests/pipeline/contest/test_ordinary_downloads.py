@@ -16,6 +16,7 @@ TWO = "id,label\n" + "".join(f"{n},{n % 2}\n" for n in range(8))
 NUMBERED = [f"train/{n}.jpg" for n in range(8)]
 TESTS = ["test/100.jpg", "test/101.jpg"]
 NAMES = ("ant", "bee", "cow")
+FOLDER_TABLE = "image,label\n" + "".join(f"{name}{n}.jpg,{name}\n" for name in NAMES for n in range(4))
 
 
 def folders(*splits: str, count: int = 4) -> list[str]:
@@ -281,3 +282,38 @@ def test_a_zip_with_backslashes(tmp_path: Path):
             entry.filename = name.replace("/", "\\")
             archive.writestr(entry, b"not read here")
     assert read(tmp_path / "c.zip").classes == ("cat", "dog")
+
+
+def test_a_table_of_some_of_the_test_images(tmp_path: Path):
+    """Superpixels or masks beside the test images; a table of something else is no table of test images."""
+    tests = ["test/1.jpg", "test/1_mask.jpg", "test/2.jpg", "test/2_mask.jpg"]
+    other = "path,shape\n1.jpg,round\n2.jpg,round\n"
+    path = make(tmp_path, [*folders("train"), *tests], train=FOLDER_TABLE, meta=other)
+    assert len(read(path).splits["testing"]) == 4
+    make(path, [], test="image\n1\n2\n")
+    refused(
+        path,
+        r"test\.csv: test images without a line: 2 \(test/1_mask\.jpg, test/2_mask\.jpg\); .* data\.unlisted=ignore",
+    )
+    contest = read(path, unlisted="ignore")
+    assert [record.file for record in contest.splits["testing"]] == ["test/1.jpg", "test/2.jpg"]
+    assert "test images without a line, ignored: 2 (test/1_mask.jpg, test/2_mask.jpg)" in contest.notes
+
+
+def test_a_nameless_column_of_line_numbers_in_table_and_sample(tmp_path: Path):
+    """pandas' to_csv without index=False: the first column of both has no name, and names images too."""
+    table = ",id,label\n" + "".join(f"{n},{7 - n},{'xyz'[n % 3]}\n" for n in range(8))
+    path = make(tmp_path, NUMBERED + TESTS, train=table, sample_submission=",id,label\n0,100,x\n1,101,y\n")
+    refused(path, " and id both name the images, differently; say which with --image-column")
+
+
+def test_folders_of_other_sizes_do_not_make_ids_ambiguous(tmp_path: Path):
+    names = [
+        f"{split}{size}/{n}.jpg"
+        for split, numbers in (("train", range(8)), ("test", (100, 101)))
+        for size in ("", "Resized")
+        for n in numbers
+    ]
+    contest = read(make(tmp_path, names, trainLabels=TWO))
+    assert {record.file.split("/")[0] for record in contest.splits["training"]} == {"train"}
+    assert contest.notes == ("folders that are not read: 2 (testResized, trainResized)",)
