@@ -21,7 +21,7 @@ from pipeline.runtime.request import Job, save_request
 from pipeline.runtime.waves import Wave
 from pipeline.stages.arithmetic import with_arithmetic
 from pipeline.stages.carry_out import carry_out, run_wave
-from pipeline.stages.check_request import check_budget, check_members, contest_of
+from pipeline.stages.check_request import check_budget, check_members, contest_of, given_labels_mixed
 from pipeline.stages.run import STAGES, Stage, stage_named
 from pipeline.stages.shipped import shipped_file
 from pipeline.studies.engine.plots import plot_study
@@ -48,6 +48,8 @@ def run_study(name: str, job: Job, stated: Mapping[str, Any], budgets: Sequence[
     if study.until == "export" and job.request.soft_labels:
         raise RequestError(f"study {name} trains the members that it measures, so it has no --soft-labels")
     options = Options(tuple(dict.fromkeys(budgets or study.budgets)), seeds, job.settings)
+    mixed = {"given_labels_mixed": given_labels_mixed(job)}
+    job = dataclasses.replace(job, request=job.request.model_copy(update=mixed))
     jobs = [(cell, cell.job(job, stated)) for cell in study.cells(options)]
     stages = _stages(study, job)
     _check(job, jobs, students=any(stage.package == "student" for stage in stages))

@@ -73,7 +73,7 @@ def test_rows_that_do_not_sum_to_one_are_refused() -> None:
         (
             {"view_digests": DIGESTS | {"training": ("a" * 64, "x" * 64)}},
             r"its view 1 of training has digest xxxxxxxxxxxx, here it is bbbbbbbbbbbb: the teacher saw other images "
-            r"\(policy 'student', seed 5\)",
+            r"\(policy 'student', seed 5, none mixed\)",
         ),
         (
             {

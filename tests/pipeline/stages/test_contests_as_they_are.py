@@ -13,6 +13,8 @@ from tests.conftest import BATCHES, COLOURS, CPU, CommandLine
 
 ONE_MEMBER = ("--set", 'teach.members=[{network = "test_resnet", seed = 2}]', *BATCHES)
 
+MIXED = ("--set", "views.student_mixing=half")
+
 
 def picture(path: Path, label: int, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -36,7 +38,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory, run_cli: CommandLine) -> tup
     for label, name in enumerate(("ant", "bee", "cow")):
         for n in range(18):
             picture(folder / "zoo" / name / f"{n}.jpg", label, 100 * label + n)
-    argv = ("--data", folder / "zoo", "--preset", "smoke", "--metric", "macro-f1", *ONE_MEMBER, *CPU)
+    argv = ("--data", folder / "zoo", "--preset", "smoke", "--metric", "macro-f1", *MIXED, *ONE_MEMBER, *CPU)
     code, out, err = run_cli(argv, folder)
     assert code == 0, err
     return folder, folder / "zoo", out
@@ -72,7 +74,7 @@ def test_the_metric_is_told(alone: tuple[Path, Path, str]):
 def test_it_resumes_without_doing_anything_again(alone: tuple[Path, Path, str], run_cli: CommandLine):
     root, data, _ = alone
     before = {path: path.stat().st_mtime_ns for path in (root / "runs" / "zoo" / "receipts").iterdir()}
-    argv = ("--data", data, "--preset", "smoke", "--metric", "macro-f1", *ONE_MEMBER, *CPU)
+    argv = ("--data", data, "--preset", "smoke", "--metric", "macro-f1", *MIXED, *ONE_MEMBER, *CPU)
     assert run_cli(argv, root)[0] == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
 

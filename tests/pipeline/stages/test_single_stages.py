@@ -103,7 +103,7 @@ def test_soft_labels_of_other_images_are_refused(smoke_run, run_cli: RunCli, tmp
     code, out, err = run_cli(argv, tmp_path)
     assert code == 2
     assert f"error: {labels}: its view 1 of training has digest " in err
-    assert "the teacher saw other images (policy 'student', seed 0)" in err
+    assert "the teacher saw other images (policy 'student', seed 0, none mixed)" in err
     assert "epoch" not in out
     assert not (tmp_path / "submissions").exists()
 

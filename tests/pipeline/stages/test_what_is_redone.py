@@ -40,7 +40,7 @@ FIRST_REDONE: dict[str, tuple[str, str]] = {
     "views.student_views": ("1", "export"),
     "views.teacher_policy": ('"student"', "prepare"),
     "views.student_policy": ('"teacher"', "prepare"),
-    "views.student_mixing": ('"none"', "prepare"),
+    "views.student_mixing": ('"half"', "prepare"),
     "views.seed": ("1", "prepare"),
     "teach.epochs": ("4", "teach"),
     "teach.batch_size": ("9", "teach"),
