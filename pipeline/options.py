@@ -2,11 +2,12 @@
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import get_args
 
 from pipeline.contest_options import contest_changes, contest_options
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import preset_names
-from pipeline.runtime.settings import BUDGET_BYTES
+from pipeline.runtime.settings import BUDGET_BYTES, MetricName
 from pipeline.stages.request import RunArguments, budget, minutes
 from pipeline.stages.study_catalogue import study_summaries
 
@@ -59,7 +60,7 @@ def run_options(parser: ArgumentParser) -> None:
 
 def _metric_option(parser: ArgumentParser) -> None:
     meaning = "what the contest judges by; default accuracy"
-    parser.add_argument("--metric", choices=("accuracy", "log-loss", "auc", "macro-f1"), help=meaning)
+    parser.add_argument("--metric", choices=get_args(MetricName), help=meaning)
 
 
 def check_options(parser: ArgumentParser) -> None:

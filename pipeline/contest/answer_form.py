@@ -107,7 +107,7 @@ def _texts(found: set[str], classes: Sequence[str], where: str, *, stated: bool)
         with_point = all(value.endswith(".0") for value in found) and all(canonical(name).isdigit() for name in classes)
         return tuple(f"{canonical(name)}.0" for name in classes) if with_point else tuple(classes)
     strangers = sorted(value for value in found if canonical(value) not in by_form)
-    if strangers and all((_number(value) or 0.0).is_integer() and _number(value) is not None for value in found):
+    if strangers and all(map(_is_whole, found)):
         names = ",".join(classes[:3]) + (",..." if len(classes) > 3 else "")
         raise RequestError(
             f"{where}: its classes are numbers such as {strangers[0]}, those of training are {listed(list(classes))}; "
@@ -141,6 +141,11 @@ def canonical(text: str) -> str:
     """A whole number without its point: 3.0 is 3; any other text as it is."""
     whole, point, zeros = text.partition(".")
     return whole if point and zeros and not zeros.strip("0") and whole.lstrip("-").isdigit() else text
+
+
+def _is_whole(text: str) -> bool:
+    value = _number(text)
+    return value is not None and value.is_integer()
 
 
 def _number(text: str) -> float | None:

@@ -22,7 +22,6 @@ class ContestFacts:
     test_labels: tuple[int, ...]  # of the test images where their folders show them, else -1; nothing learns from them
     undecodable: tuple[int, ...]  # rows of test images that no pixel is known of
     skipped: tuple[str, ...]  # labelled images that were left out as broken
-    labels_from: str
     mean: tuple[int, int, int]  # of the training images, units of 1/255
     std: tuple[int, int, int]
 
@@ -47,7 +46,6 @@ def save_contest(
         contest.test_labels,
         undecodable,
         skipped,
-        contest.labels_from,
         *statistics,
     )
     write_json(path, asdict(facts))
@@ -65,7 +63,6 @@ def load_contest(path: Path) -> ContestFacts:
         test_labels=tuple(facts["test_labels"]),
         undecodable=tuple(facts["undecodable"]),
         skipped=tuple(facts["skipped"]),
-        labels_from=facts["labels_from"],
         mean=(facts["mean"][0], facts["mean"][1], facts["mean"][2]),
         std=(facts["std"][0], facts["std"][1], facts["std"][2]),
     )

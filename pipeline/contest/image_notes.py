@@ -1,23 +1,28 @@
 """What is worth a look in the images of a contest, a line each: balance, duplicates, test images in training."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from pipeline.contest.contest import Contest
-from pipeline.contest.duplicates import Duplicates, Image
+from pipeline.contest.duplicates import Duplicates, Image, find_duplicates
+from pipeline.contest.found_lines import class_counts
 from pipeline.contest.match_ids import shown
 
 IMBALANCE = 10  # times as many images in the largest class as in the smallest
 
 
+def image_notes(contest: Contest, images: Mapping[str, np.ndarray]) -> list[str]:
+    """Every line about the images of a contest. images: by split, uint8 [N, H, W, 3], decoded."""
+    labels = {split: [record.label for record in contest.splits[split]] for split in images}
+    return balance_notes(contest) + duplicate_notes(contest, find_duplicates(images, labels))
+
+
 def balance_notes(contest: Contest) -> list[str]:
     """A line where the largest class has many times the images of the smallest."""
-    found = Counter(record.label for split in ("training", "validation") for record in contest.splits[split])
-    (most, many), *_, (fewest, few) = found.most_common()
-    if many < IMBALANCE * few:
-        return []
-    names = contest.classes
-    return [f"imbalance: {many:,} labelled images of {names[most]}, {few:,} of {names[fewest]}"]
+    (most, many), *_, (fewest, few) = Counter(class_counts(contest)).most_common()
+    return [f"imbalance: {many:,} labelled images of {most}, {few:,} of {fewest}"] if many >= IMBALANCE * few else []
 
 
 def duplicate_notes(contest: Contest, duplicates: Duplicates) -> list[str]:

@@ -100,12 +100,12 @@ def _tests(
                 f"{tree.where}: every image has a label, expected test images for {sample.file} too: take the lines "
                 "of test images out of the table, or give --sample none"
             )
-        return TestImages(tuple(unlabelled), {}, ()), []
+        return TestImages(tuple(unlabelled)), []
     for table in label_tables(tree, "testing", (), None):
         if names_images(tree, table, unlabelled):
             files = _named(tree, table, unlabelled)
-            return TestImages(tuple(files), {}, ()), [file for file in unlabelled if file not in set(files)]
-    return TestImages((), {}, ()), unlabelled
+            return TestImages(tuple(files)), [file for file in unlabelled if file not in set(files)]
+    return TestImages(), unlabelled
 
 
 def _listed_tests(tree: Tree, tests: TestImages, data: DataSettings) -> TestImages:

@@ -12,7 +12,7 @@ from pipeline.contest.split_folders import SplitFolders, find_split_folders, inn
 from pipeline.contest.split_names import split_name
 from pipeline.contest.test_images import TestImages, find_test_images
 from pipeline.contest.training_tables import label_tables, read_labels
-from pipeline.contest.tree import Tree, base, ending, is_below, join
+from pipeline.contest.tree import Tree, base, ending, is_below, parent
 from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.errors import RequestError
 
@@ -97,7 +97,7 @@ def _read_names(tree: Tree, folders: SplitFolders, data: DataSettings) -> Parts:
 
 
 def _tests(tree: Tree, folders: SplitFolders, data: DataSettings) -> TestImages:
-    return TestImages((), {}, ()) if folders.testing is None else find_test_images(tree, folders.testing, data)
+    return TestImages() if folders.testing is None else find_test_images(tree, folders.testing, data)
 
 
 def _refuse_without_images(tree: Tree, folders: SplitFolders, sample: Sample | None, data: DataSettings) -> None:
@@ -118,7 +118,7 @@ def _no_training(tree: Tree) -> RequestError:
     unpack = f" (it holds {listed(packed)}: unpack first)" if packed else ""
     return RequestError(
         f"{tree.where} has no training images{unpack}; looked for train/{{class}}/, training/{{label}}_{{n}}.jpg and "
-        f"tables such as {join('', 'train.csv')}, up to 3 folders deep (docs/contests.md)"
+        "tables such as train.csv, up to 3 folders deep (docs/contests.md)"
     )
 
 
@@ -126,7 +126,7 @@ def _refuse_foreign(tree: Tree, parts: Parts, data: DataSettings) -> None:
     """Images of kinds that are not read, beside those that are: named, and left out where the user says so."""
     if data.broken == "skip" or not tree.foreign:
         return
-    folders = {file.rpartition("/")[0] for file in (*parts.training, *(parts.validation or {}), *parts.testing)}
-    beside = [name for name in tree.foreign if name.rpartition("/")[0] in folders]
+    folders = {parent(file) for file in (*parts.training, *(parts.validation or {}), *parts.testing)}
+    beside = [name for name in tree.foreign if parent(name) in folders]
     if beside:
         raise foreign_images(tree, beside)

@@ -1,6 +1,6 @@
 """The test images: in one folder, or in class folders, whose names are then known labels that nothing learns from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.contest.match_ids import plain
 from pipeline.contest.parts import no_images
@@ -16,9 +16,9 @@ class TestImages:
 
     __test__ = False  # not a class of tests
 
-    files: tuple[str, ...]
-    labels: dict[str, str]
-    notes: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def find_test_images(tree: Tree, folder: str, data: DataSettings) -> TestImages:
@@ -30,11 +30,11 @@ def find_test_images(tree: Tree, folder: str, data: DataSettings) -> TestImages:
     if not direct and not inside:
         raise no_images(tree, folder)
     if direct:
-        return TestImages(tuple(direct), {}, ())
+        return TestImages(tuple(direct))
     files = tree.images_below(home)
     labels = {file: plain(_first_folder(file, home)) for file in files}
     if len(inside) == 1 and data.class_folders == "":
-        return TestImages(tuple(files), {}, ())  # test/unknown/
+        return TestImages(tuple(files))  # test/unknown/
     note = f"{home}: its {len(inside)} folders are taken for the classes of the test images; nothing learns from them"
     return TestImages(tuple(files), labels, (note,))
 

@@ -62,7 +62,7 @@ def _found(
         return find_test_images(tree, folders.testing, data), plain_ids
     if tables and tree.images:  # one folder holds training and test images
         parts = read_parts(tree, sample, data)
-        return TestImages(parts.testing, parts.test_labels, ()), parts.plain_ids
+        return TestImages(parts.testing, parts.test_labels), parts.plain_ids
     if folders.training is not None or not tree.images:
-        return TestImages((), {}, ()), numbers
+        return TestImages(), numbers
     return find_test_images(tree, tree.top, data), numbers

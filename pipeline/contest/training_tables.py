@@ -156,9 +156,7 @@ def _rank(name: str, split: str) -> int | None:
     found = split_name(base(name).rpartition(".")[0])
     holder = split_name(base(parent(name)))
     own = found.split if found else holder.split if holder else ""
-    if own and own != split:
-        return None
-    if split != "training" and own != split:
+    if own != split and (own or split != "training"):
         return None
     labelled = bool(words & LABEL_WORDS)
     if end == HEADERLESS and not labelled:

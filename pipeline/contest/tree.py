@@ -1,5 +1,6 @@
 """The files of a contest as folders of images: which files are images, and what lies in which folder."""
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -94,6 +95,7 @@ OTHER_ENDINGS = frozenset(
         ".bat",
     ]
 )
+AFTER_SLASH = chr(ord("/") + 1)
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 
 
@@ -122,7 +124,10 @@ class Tree:
 
     def images_below(self, folder: str) -> list[str]:
         """Images in a folder and in all folders below it."""
-        return [name for name in self.images if is_below(name, folder)]
+        if not folder:
+            return list(self.images)
+        first, end = (bisect_left(self.images, f"{folder}{mark}") for mark in ("/", AFTER_SLASH))
+        return self.images[first:end]
 
     def folders_in(self, folder: str) -> list[str]:
         """Folders directly in a folder."""
@@ -195,11 +200,6 @@ def parent(name: str) -> str:
 def base(name: str) -> str:
     """The last part of a path."""
     return name.rpartition("/")[2]
-
-
-def join(folder: str, name: str) -> str:
-    """The path of `name` in `folder`, "" for the top."""
-    return f"{folder}/{name}" if folder else name
 
 
 def depth(folder: str) -> int:

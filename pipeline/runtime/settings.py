@@ -68,10 +68,13 @@ class ExportSettings(Section):
         return self
 
 
+MetricName = Literal["accuracy", "log-loss", "auc", "macro-f1"]
+
+
 class PackSettings(Section):
     """How the student becomes a packed file."""
 
-    metric: Literal["accuracy", "log-loss", "auc", "macro-f1"] = setting(
+    metric: MetricName = setting(
         "accuracy",
         "what the contest judges by: reported, and it chooses the precision; for log-loss the probabilities are "
         "calibrated on validation and their temperature stands in the file",

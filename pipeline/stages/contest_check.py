@@ -12,10 +12,10 @@ import numpy as np
 
 from pipeline.contest.contest import Contest
 from pipeline.contest.decode import Broken, decode_images
-from pipeline.contest.duplicates import find_duplicates
 from pipeline.contest.found_lines import found_lines
-from pipeline.contest.image_notes import balance_notes, duplicate_notes
+from pipeline.contest.image_notes import image_notes
 from pipeline.contest.match_ids import shown
+from pipeline.contest.source import Source
 from pipeline.contest.submission_format import SubmissionFormat
 from pipeline.data.views import create_image_array
 from pipeline.runtime.console import progress, say
@@ -84,19 +84,17 @@ def csv_rows(submission: SubmissionFormat) -> list[str]:
 
 def _say_images(job: Job, contest: Contest) -> list[str]:
     """Say what the images are like; returns what stops a run."""
-    notes = balance_notes(contest)
+    source = opened_contest(job)
     with tempfile.TemporaryDirectory(prefix="check-") as folder:
-        decoded = _decode(job, contest, Path(folder))
-        labels = {split: [record.label for record in contest.splits[split]] for split in SPLITS}
-        notes += duplicate_notes(contest, find_duplicates(decoded.images, labels))
-    say(_sides_line(job, contest))
+        decoded = _decode(job, contest, source, Path(folder))
+        notes = image_notes(contest, decoded.images)
+    say(_sides_line(job, contest, source))
     say("\n".join(f"note: {note}" for note in notes) or "no duplicates, no class with few images")
     return _faults(job, decoded)
 
 
-def _decode(job: Job, contest: Contest, folder: Path) -> _Decoded:
-    source, size = opened_contest(job), job.settings.data.image_size
-    workers = worker_count(job.settings.device.workers)
+def _decode(job: Job, contest: Contest, source: Source, folder: Path) -> _Decoded:
+    size, workers = job.settings.data.image_size, worker_count(job.settings.device.workers)
     images, broken = {}, {}
     for split in SPLITS:
         files = [record.file for record in contest.splits[split]]
@@ -125,9 +123,9 @@ def _reasons(broken: Sequence[Broken]) -> str:
     return shown([f"{found.file} ({found.reason})" for found in broken])
 
 
-def _sides_line(job: Job, contest: Contest) -> str:
+def _sides_line(job: Job, contest: Contest, source: Source) -> str:
     """Smallest, median and largest short side of a sample of the images, and what a run makes of them."""
-    sides = image_sides(opened_contest(job), contest.splits["training"])
+    sides = image_sides(source, contest.splits["training"])
     size = job.settings.data.image_size
     found = f"short side {sides[0]} to {sides[-1]}, median {sides[len(sides) // 2]}" if sides else "no size in a header"
     return f"images: {found} pixels (of a sample); a run resizes them to {size} x {size}"

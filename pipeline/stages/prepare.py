@@ -20,9 +20,8 @@ from pipeline.contest.decode import (
     image_bits,
     refuse_broken,
 )
-from pipeline.contest.duplicates import find_duplicates
 from pipeline.contest.facts import load_contest, save_contest
-from pipeline.contest.image_notes import balance_notes, duplicate_notes
+from pipeline.contest.image_notes import image_notes
 from pipeline.contest.match_ids import shown
 from pipeline.contest.open_source import open_source
 from pipeline.contest.source import Source
@@ -113,18 +112,12 @@ def _decode(opened: Opened[DecodeSettings]) -> None:
     if broken:
         say(f"prepare: {len(broken)} broken images are left out: {shown([found.file for found in broken])}")
     images = {split: np.load(opened.outputs[split], mmap_mode="r") for split in SPLITS}
-    _say_notes(contest, images)
+    for note in image_notes(contest, images):
+        say(f"note: {note}")
     hopeless = tuple(found.row for found in decoded["testing"])
     skipped = tuple(found.file for found in broken)
     statistics = channel_statistics(images["training"])
     save_contest(opened.outputs["contest"], contest, statistics, undecodable=hopeless, skipped=skipped)
-
-
-def _say_notes(contest: Contest, images: Mapping[str, np.ndarray]) -> None:
-    """Say what is worth a look: classes of few images, images that stand there twice."""
-    labels = {split: [record.label for record in contest.splits[split]] for split in SPLITS}
-    for note in balance_notes(contest) + duplicate_notes(contest, find_duplicates(images, labels)):
-        say(f"note: {note}")
 
 
 def _decode_split(

@@ -2,18 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import f1_score, roc_auc_score
 
+from models.packed.header_fields import TEMPERATURE_ONE
+from pipeline.runtime.settings import MetricName
 from pipeline.training.metrics import accuracy
 
-MetricName = Literal["accuracy", "log-loss", "auc", "macro-f1"]
 TEMPERATURES = (0.1, 10.0)  # within which the best one is looked for
-PARTS = 256  # a packed file stores its temperature in units of 1/256
-NOT_ONE = 1.0 + 1 / PARTS  # takes as many bytes as any temperature that is not 1, which takes none
+NOT_ONE = 1.0 + 1 / TEMPERATURE_ONE  # takes as many bytes as any temperature that is not 1, which takes none
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def macro_f1(log_probs_NC: np.ndarray, labels_N: np.ndarray) -> float:
     return float(f1_score(labels_N, log_probs_NC.argmax(1), average="macro"))
 
 
-METRICS: dict[str, Metric] = {
+METRICS: dict[MetricName, Metric] = {
     "accuracy": Metric(accuracy),
     "log-loss": Metric(log_loss, more_is_better=False),
     "auc": Metric(auc),
@@ -65,7 +64,7 @@ def best_temperature(logits_VNC: np.ndarray, labels_N: np.ndarray) -> float:
 
     low, high = np.log(TEMPERATURES)
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
-    temperature = round(float(np.exp(found.x)) * PARTS) / PARTS
+    temperature = round(float(np.exp(found.x)) * TEMPERATURE_ONE) / TEMPERATURE_ONE
     return NOT_ONE if temperature == 1.0 else temperature
 
 

@@ -26,6 +26,7 @@ from pipeline.runtime.console import say
 from pipeline.runtime.records import Measurement, PackRecord, write_record
 from pipeline.runtime.request import Job
 from pipeline.runtime.section import Section
+from pipeline.runtime.settings import MetricName
 from pipeline.runtime.steps import Input, Opened, Step
 from pipeline.runtime.tensor_file import load_tensors
 from pipeline.runtime.waves import Wave
@@ -39,7 +40,7 @@ from pipeline.stages.student.network import (
     packed_header,
     trained_architecture,
 )
-from pipeline.training.contest_metrics import METRICS, NOT_ONE, MetricName, best_temperature
+from pipeline.training.contest_metrics import METRICS, NOT_ONE, best_temperature
 from pipeline.training.inference import predict_with_packed
 
 RECORD = "record"  # among the outputs
@@ -81,7 +82,7 @@ def pack(job: Job) -> Iterator[Wave]:
     yield Wave([Step(job.run, artifacts.pack_record.step, 9, inputs, settings, outputs, _pack)])
 
 
-def choose(measured: Sequence[Measurement], wanted: str, budget_bytes: int, metric: str = "accuracy") -> str:
+def choose(measured: Sequence[Measurement], wanted: str, budget_bytes: int, metric: MetricName = "accuracy") -> str:
     """The precision to ship: the one that is wanted, or for `auto` the best on validation that fits, by the metric.
 
     `measured` is in order of falling fidelity; where no validation accuracy is known (--final), and between equals,
@@ -95,7 +96,7 @@ def choose(measured: Sequence[Measurement], wanted: str, budget_bytes: int, metr
     return max(fitting, key=lambda m: _merit(m, metric)).precision
 
 
-def _merit(measured: Measurement, metric: str) -> float:
+def _merit(measured: Measurement, metric: MetricName) -> float:
     """More is better; equal where nothing is known."""
     value = measured.validation_accuracy if metric == "accuracy" else measured.validation_metric
     if value is None or np.isnan(value):

@@ -40,7 +40,6 @@ FACTS = ContestFacts(
     test_labels=(),
     undecodable=(),
     skipped=(),
-    labels_from="nowhere",
     mean=(140, 114, 87),
     std=(69, 70, 71),
 )
