@@ -8,7 +8,7 @@ from pipeline.runtime.request import Job
 from pipeline.runtime.training_settings import AugmentSettings, MemberSettings
 from pipeline.training.schedule import validates_after
 
-SAFETY_SHARE, SAFETY_SECONDS = 0.08, 30.0
+SAFETY_SHARE, SAFETY_SECONDS = 0.04, 20.0
 LOW_BIT = 1.25  # a step with low-bit weights takes so many times one with float weights
 FIXED_SECONDS = 40.0  # whatever the images: the trial itself, starting processes, coding the weights
 MEASURED_FILES = 6  # packed files that are measured on validation

@@ -37,7 +37,7 @@ def speeds_of(job: Job, at_once: int = 2) -> Speeds:
 def parts_of(job: Job, at_once: int = 2) -> tuple[float, float, float, float, float]:
     found = forecast(job, IMAGES, speeds_of(job, at_once))
     parts = (found.prepare, found.members, found.labels, found.student, found.packing)
-    assert found.safety == pytest.approx(30 + 0.08 * sum(parts))
+    assert found.safety == pytest.approx(20 + 0.04 * sum(parts))
     assert found.total == pytest.approx(sum(parts) + found.safety)
     return parts
 

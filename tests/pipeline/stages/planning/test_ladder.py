@@ -37,7 +37,7 @@ def test_no_rung_leaves_its_bounds_and_none_has_less_of_the_student():
         assert rung.members in (2, 4, 6, 8)
         assert 6 <= rung.member_epochs <= 107
         assert 3 <= rung.student_epochs <= 198
-        assert 1 <= rung.low_bit_epochs <= 6
+        assert 1 <= rung.low_bit_epochs <= 8
     for below, above in itertools.pairwise(LADDER):
         assert above.members >= below.members
         assert above.student_epochs >= below.student_epochs

@@ -75,7 +75,7 @@ def by_hand(rung: Rung, student: float) -> float:
     labels = rounds * (50 * (rung.student_views + 1) + 10 * 2) * student / 3
     checked = checks(rung.student_epochs) + checks(rung.low_bit_epochs)
     learned = ((rung.student_epochs + 1.25 * rung.low_bit_epochs) * 50 + checked * 10 / 3) * student
-    return 1.08 * (members + labels + learned + 40) + 30
+    return 1.04 * (members + labels + learned + 40) + 20
 
 
 @pytest.mark.parametrize("number", [0, 3, len(LADDER) - 1])
