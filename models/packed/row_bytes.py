@@ -4,7 +4,7 @@ Layout: number of rows (varint), then each row. Names are not stored: reading nu
 they are what the rows before give. The head is not stored: it is a linear layer with an output per class.
 A row begins with a byte, its kind in the lowest two bits, what follows are varints:
     0 conv       bit 2 norm, bit 3 pool, bits 4-5 activation, bit 6 kernel follows (else 3), bit 7 groups follow
-                 (else 1); outputs, kernel, groups
+                 (else 1); outputs, kernel (k; 2k for k x 1, 4k for 1 x k), groups
     1 linear     bits 4-5 activation; outputs
     2 operation  bits 2-7 its kind; of a shuffle the groups, of an average_pool the side
     3 block      bits 2-3 its kind, bit 4 not rectified, bit 5 times follow (else 1); times, then its rows as above
@@ -23,6 +23,7 @@ from models.students.rows import (
     OPERATION_KINDS,
     Block,
     Conv,
+    KernelForm,
     Layer,
     Linear,
     Operation,
@@ -32,6 +33,7 @@ from models.students.rows import (
 _CONV, _LINEAR, _OPERATION, _BLOCK = range(4)
 _NORM, _POOL, _KERNEL, _GROUPS = 4, 8, 64, 128
 _UNRECTIFIED, _TIMES = 16, 32
+_FORM_FACTORS: dict[KernelForm, int] = {"square": 1, "tall": 2, "wide": 4}
 _NAME = "row"  # until it has a number
 
 
@@ -68,9 +70,10 @@ def _write_row(row: Layer) -> bytes:
 
 
 def _write_conv(row: Conv) -> bytes:
-    kernel, groups = row.kernel != 3, row.groups != 1
+    code = row.kernel * _FORM_FACTORS[row.form]
+    kernel, groups = code != 3, row.groups != 1
     first = _CONV | _NORM * row.norm | _POOL * row.pool | ACTIVATIONS.index(row.activation) << 4
-    numbers = [row.outputs] + [row.kernel] * kernel + [row.groups] * groups
+    numbers = [row.outputs] + [code] * kernel + [row.groups] * groups
     return bytes([first | _KERNEL * kernel | _GROUPS * groups]) + b"".join(map(varint, numbers))
 
 
@@ -118,15 +121,18 @@ class _RowReader:
         return self._block(first, entering, nesting)
 
     def _conv(self, first: int, entering: Output) -> Conv:
+        outputs = self._reader.varint("outputs")
+        form, kernel = _form_and_kernel(self._unusual("kernel", first & _KERNEL, 3))
         return Conv(
             _NAME,
             entering.channels,
-            self._reader.varint("outputs"),
-            self._unusual("kernel", first & _KERNEL, 3),
+            outputs,
+            kernel,
             self._unusual("groups", first & _GROUPS, 1),
             norm=bool(first & _NORM),
             pool=bool(first & _POOL),
             activation=ACTIVATIONS[first >> 4 & 3],
+            form=form,
         )
 
     def _operation(self, first: int) -> Operation:
@@ -152,6 +158,14 @@ class _RowReader:
         if follows and value == usual:
             raise ValueError(f"{what} {value} stored, expected none")
         return value
+
+
+def _form_and_kernel(code: int) -> tuple[KernelForm, int]:
+    """Kernels are odd, so that the factor shows; what no form gives is read as square, which refuses it."""
+    for form, factor in _FORM_FACTORS.items():
+        if code % factor == 0 and code // factor % 2:
+            return form, code // factor
+    return "square", code
 
 
 def _check_bits(first: int, known: int) -> None:

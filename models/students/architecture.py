@@ -68,8 +68,8 @@ def parameter_count(architecture: Architecture) -> int:
 
 def _row_shapes(row: Layer) -> list[tuple[str, tuple[int, ...]]]:
     match row:
-        case Conv(name, inputs, outputs, kernel, groups):
-            weight = (outputs, inputs // groups, kernel, kernel)
+        case Conv(name, inputs, outputs):
+            weight = (outputs, inputs // row.groups, *row.kernel_size)
         case Linear(name, inputs, outputs):
             weight = (outputs, inputs)
         case Operation():

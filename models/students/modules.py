@@ -71,7 +71,10 @@ class MeanMaxPool(nn.Module):
 
 
 def _conv_modules(layer: Conv, *, folded: bool) -> list[tuple[str, nn.Module]]:
-    conv = nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, padding=layer.kernel // 2, groups=layer.groups)
+    rows, columns = layer.kernel_size
+    conv = nn.Conv2d(
+        layer.inputs, layer.outputs, (rows, columns), padding=(rows // 2, columns // 2), groups=layer.groups
+    )
     modules: list[tuple[str, nn.Module]] = [(layer.name, conv)]
     if layer.norm and not folded:
         modules.append((f"{layer.name}_norm", nn.BatchNorm2d(layer.outputs)))

@@ -9,6 +9,7 @@ from models.students.limits import check_range
 from models.students.rows import (
     ACTIVATIONS,
     BLOCK_KINDS,
+    KERNEL_FORMS,
     OPERATION_KINDS,
     Block,
     Conv,
@@ -68,7 +69,10 @@ def _of_conv(row: Conv, entering: Output) -> Output:
     check_range("kernel", row.kernel, 1, limits.MAX_KERNEL)
     check_range("groups", row.groups, 1, row.inputs)
     _check_one_of("activation", row.activation, ACTIVATIONS)
+    _check_one_of("form", row.form, KERNEL_FORMS)
     _check_flags(row.norm, row.pool)
+    if row.form != "square" and row.kernel == 1:
+        raise ValueError(f"a {row.form} kernel of 1, expected a square one")
     if row.kernel % 2 == 0:
         raise ValueError(f"kernel {row.kernel}, expected an odd one, whose padding keeps the size")
     if row.inputs % row.groups or row.outputs % row.groups:

@@ -18,10 +18,12 @@ OperationKind = Literal[
     "silu",
 ]
 BlockKind = Literal["residual", "dense", "squeeze"]
+KernelForm = Literal["square", "tall", "wide"]
 # The places of these names are their numbers in a packed file: names are added at the end, none is moved.
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 OPERATION_KINDS: tuple[OperationKind, ...] = get_args(OperationKind)
 BLOCK_KINDS: tuple[BlockKind, ...] = get_args(BlockKind)
+KERNEL_FORMS: tuple[KernelForm, ...] = get_args(KernelForm)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ class Conv:
     norm: bool = True
     pool: bool = False
     activation: Activation = "relu"
+    form: KernelForm = "square"  # tall: kernel x 1, wide: 1 x kernel
+
+    @property
+    def kernel_size(self) -> tuple[int, int]:
+        """Rows and columns of the kernel."""
+        return 1 if self.form == "wide" else self.kernel, 1 if self.form == "tall" else self.kernel
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from models.packed.container import Entry, Header, read_container, write_contain
 from models.packed.row_bytes import read_rows, write_rows
 from models.students.architecture import Architecture, parameter_shapes
 from models.students.families import FAMILIES, STUDENTS, Network
-from models.students.rows import numbered
+from models.students.rows import Conv, Linear, Operation, numbered
 from models.teachers.reference_cnn import reference_architecture
 from tests.models.compress.made_students import NETWORKS
 from tests.models.packed.made_rows import SMALLEST, irregular
@@ -114,6 +114,15 @@ def test_rows_by_hand():
     assert len(IRREGULAR_BYTES) == 52  # for 13 layers with weights and 8 without, in blocks and not
 
 
+def test_kernels_of_one_row_or_column_by_hand():
+    tall, wide = Conv("conv1", 3, 4, form="tall"), Conv("conv2", 4, 5, kernel=5, norm=False, form="wide")
+    rows = (tall, wide, Operation("global_pool3", "global_pool"), Operation("flatten4", "flatten"))
+    architecture = Architecture((*rows, Linear("linear5", 5, 2)), 16)
+    data = bytes([4, 4 + 16 + 64, 4, 2 * 3, 16 + 64, 5, 4 * 5, 2, 2 + (1 << 2)])
+    assert write_rows(architecture) == data
+    assert read(data) == architecture
+
+
 def test_what_is_written_is_read():
     assert read(SMALLEST_BYTES) == with_numbers(SMALLEST)
     assert read(IRREGULAR_BYTES, classes=3) == with_numbers(irregular())
@@ -187,7 +196,7 @@ CONV, HEAD = bytes([28, 5]), bytes([2, 6])  # as in SMALLEST
         (bytes([3, 28, 0]) + HEAD, "conv1: outputs 0, expected 1 to 65535"),
         (bytes([3, 28]) + varint(65_536) + HEAD, "conv1: outputs 65536, expected 1 to 65535"),
         (bytes([3, 28 + 64, 5, 3]) + HEAD, "kernel 3 stored, expected none"),
-        (bytes([3, 28 + 64, 5, 2]) + HEAD, "conv1: kernel 2, expected an odd one"),
+        (bytes([3, 28 + 64, 5, 8]) + HEAD, "conv1: kernel 8, expected an odd one"),
         (bytes([3, 28 + 64, 5, 17]) + HEAD, "conv1: kernel 17, expected 1 to 15"),
         (bytes([3, 28 + 64, 5, 0]) + HEAD, "conv1: kernel 0, expected 1 to 15"),
         (bytes([3, 28 + 128, 5, 1]) + HEAD, "groups 1 stored, expected none"),

@@ -12,7 +12,7 @@ from tests.models.packed.made_rows import SMALLEST, irregular
 
 CONV = {"row": "conv", "name": "stem", "inputs": 3, "outputs": 5, "kernel": 3, "groups": 1}
 ROWS = [
-    CONV | {"norm": True, "pool": True, "activation": "relu"},
+    CONV | {"norm": True, "pool": True, "activation": "relu", "form": "square"},
     {"row": "operation", "name": "pool", "kind": "global_pool", "groups": 1, "side": 1},
     {"row": "operation", "name": "flatten", "kind": "flatten", "groups": 1, "side": 1},
     {"row": "linear", "name": "head", "inputs": 5, "outputs": 2, "activation": "none"},
