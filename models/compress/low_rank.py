@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from models.students.architecture import Architecture, parameter_count
+from models.students.architecture import Architecture
 from models.students.rows import Block, Conv, Layer, Linear, Operation
 
 Form = Literal["spatial", "channel", "tucker"]
@@ -39,19 +39,19 @@ def ranks_for(spectra: Spectra, energy: float) -> dict[str, tuple[int, ...]]:
 
 
 def ranks_within(
-    architecture: Architecture, spectra: Spectra, form: Form, parameters: int
+    architecture: Architecture, spectra: Spectra, form: Form, size_of: Callable[[Architecture], int], limit: int
 ) -> dict[str, tuple[int, ...]]:
-    """The ranks of the largest common energy with which the network has at most so many parameters.
+    """The ranks of the largest common energy with which the network's size, by `size_of`, is within the limit.
 
-    Raises ValueError where it has more with a rank of 1 in every layer.
+    Raises ValueError where it is not with a rank of 1 in every layer.
     """
 
     def fits(energy: float) -> bool:
-        return parameter_count(low_rank_rows(architecture, form, ranks_for(spectra, energy))) <= parameters
+        return size_of(low_rank_rows(architecture, form, ranks_for(spectra, energy))) <= limit
 
     if not fits(0.0):
-        least = parameter_count(low_rank_rows(architecture, form, ranks_for(spectra, 0.0)))
-        raise ValueError(f"{parameters:,} parameters, expected at least {least:,}, which rank 1 leaves")
+        least = size_of(low_rank_rows(architecture, form, ranks_for(spectra, 0.0)))
+        raise ValueError(f"found {limit:,}, expected at least {least:,}, which rank 1 in every layer leaves")
     low, high = 0.0, 1.0
     for _ in range(STEPS_OF_SEARCH):
         middle = (low + high) / 2

@@ -60,6 +60,7 @@ FAMILIES: dict[str, Family] = {
     "dense": Family(9, (IntegerRange("growth", *WIDTH_RANGE), _DEPTH), staged.dense),
     "tied": Family(10, _STAGED, functools.partial(staged.staged, staged.tied)),
     "shortresnet": Family(11, _STAGED, short_resnet.short_resnet),
+    "separable": Family(12, (_WIDTH, _HIDDEN), layers.separable),
 }
 
 # made for a limit
@@ -120,6 +121,7 @@ STUDENTS: dict[str, Network] = {
     "reference-group-eighth": Network("grouped", (64, 1, 8, 128)),
     "reference-group-one": Network("grouped", (64, 1, 0, 128)),
     "reference-group-large": Network("grouped", (88, 2, 8, 128)),
+    "reference-all-depthwise": Network("separable", (16, 128)),
     "studentnet": Network("studentnet", (16,)),
 }
 

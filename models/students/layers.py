@@ -32,6 +32,18 @@ def grouped(integers: tuple[int, ...], classes: int, image_size: int) -> Iterato
     yield from _head(last_width * _positions(image_size), hidden, classes)
 
 
+def separable(integers: tuple[int, ...], classes: int, image_size: int) -> Iterator[Layer]:
+    """The plain CNN with every convolution as a depthwise and a 1x1 one: N M k k weights become N k k + N M."""
+    width, hidden = integers
+    channels = (3, *(width * factor for factor in (1, 1, 2, 2, 4, 4, 4)))
+    for number in range(1, 8):
+        inputs, outputs = channels[number - 1], channels[number]
+        yield Conv(f"depth{number}", inputs, inputs, groups=inputs)
+        pool = number in (2, 4, 6, 7)
+        yield Conv(f"point{number}", inputs, outputs, kernel=1, norm=False, pool=pool, activation="none")
+    yield from _head(channels[-1] * _positions(image_size), hidden, classes)
+
+
 def studentnet(integers: tuple[int, ...], classes: int, image_size: int) -> Iterator[Layer]:
     """Rows of the NTU ML2020 course's network, after MobileNet (Howard et al. 2017, arXiv:1704.04861)."""
     del image_size  # global pooling: the head does not depend on it

@@ -120,6 +120,33 @@ class Artifacts:
         return Artifact(self.run, "distill", "student/metrics.jsonl")
 
     @property
+    def early_student(self) -> Artifact:
+        """The student some epochs before its end, float32: where pruning rewinds its weights."""
+        return Artifact(self.run, "distill", "student/early.safetensors")
+
+    def pruned_student(self, step: int) -> Artifact:
+        """The student after a step of pruning, with its smaller architecture; steps are counted from 1."""
+        return Artifact(self.run, f"prune-{step:03d}", f"pruned/{step:03d}/student.safetensors")
+
+    def pruned_early_student(self, step: int) -> Artifact:
+        """The early student after the same step, not trained since."""
+        return Artifact(self.run, f"prune-{step:03d}", f"pruned/{step:03d}/early.safetensors")
+
+    def pruned_metrics(self, step: int) -> Artifact:
+        """One JSON line per epoch after a step of pruning."""
+        return Artifact(self.run, f"prune-{step:03d}", f"pruned/{step:03d}/metrics.jsonl")
+
+    @property
+    def factorised_student(self) -> Artifact:
+        """The student with low-rank layers."""
+        return Artifact(self.run, "factorise", "factorised/student.safetensors")
+
+    @property
+    def factorised_metrics(self) -> Artifact:
+        """One JSON line per epoch with low-rank layers."""
+        return Artifact(self.run, "factorise", "factorised/metrics.jsonl")
+
+    @property
     def quantised_student(self) -> Artifact:
         """The student after LSQ: float32 weights and the step sizes of their rounding."""
         return Artifact(self.run, "quantise", "quantised/student.safetensors")

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import nearest
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.training_settings import INHERITED, ProgressiveTrainingSettings
+from pipeline.runtime.training_settings import HEIRS, INHERITED, ProgressiveTrainingSettings
 
 WIDTH = 110  # characters of a line
 ROW = "I"  # stands for the number of a member
@@ -23,7 +23,7 @@ BOUNDS = (
 # settings of a section whose default is what another section has
 SOURCES = (
     (f"teach.members.{ROW}.", tuple(ProgressiveTrainingSettings.model_fields), "teach"),
-    ("quantise.", INHERITED, "distill"),
+    *((f"{heir}.", INHERITED, "distill") for heir in HEIRS),
 )
 
 Schema = dict[str, Any]

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.section import Section
 from pipeline.runtime.settings import Settings
-from pipeline.runtime.training_settings import INHERITED, MemberSettings, ProgressiveTrainingSettings
+from pipeline.runtime.training_settings import HEIRS, INHERITED, MemberSettings, ProgressiveTrainingSettings
 
 CLOSE = 0.6  # similarity of a name that is suggested, 1 is equal (difflib)
 PRESETS = Path(__file__).parent.parent / "presets"
@@ -50,11 +50,11 @@ def validate(values: dict[str, Any], where: str) -> Settings:
 
 
 def without_inherited(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Resolved settings as plain values, without those that members and [quantise] would inherit just so."""
+    """Resolved settings as plain values, without those that sections and members would inherit just so."""
     teach, shared = settings["teach"], ProgressiveTrainingSettings.model_fields
     rows = [_but_for(row, teach, shared) for row in teach["members"]]
-    quantise = _but_for(settings["quantise"], settings["distill"], INHERITED)
-    return {**settings, "teach": teach | {"members": rows}, "quantise": quantise}
+    heirs = {name: _but_for(settings[name], settings["distill"], INHERITED) for name in HEIRS}
+    return {**settings, "teach": teach | {"members": rows}, **heirs}
 
 
 def _but_for(values: Mapping[str, Any], source: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class PackRecord(Record):
 class EpochMetrics(Record):
     """One epoch of one training: a line of metrics.jsonl."""
 
-    stage: Literal["teach", "distill", "quantise"]
+    stage: Literal["teach", "distill", "prune", "factorise", "quantise"]
     member: int | None = None
     epoch: int  # from 1
     loss: float  # mean over its steps

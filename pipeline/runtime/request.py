@@ -69,7 +69,8 @@ class Request(Section):
     def final_phase(self) -> FinalPhaseSettings | None:
         """The final phase of the student's training; None without. "auto" has one where test images may take part."""
         own = self.settings.distill.final_phase
-        if own.images == "none" or (own.images == "auto" and self.trains_inductively):
+        without = own.images == "none" or (own.images == "auto" and self.trains_inductively)
+        if without or self.settings.distill.training_share < 1.0:
             return None
         return own.model_copy(update={"images": "testing"})
 

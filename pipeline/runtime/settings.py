@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
+from pipeline.runtime.compression_settings import FactoriseSettings, PruneSettings
 from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.records import CpuArithmetic
 from pipeline.runtime.section import Section, setting
 from pipeline.runtime.training_settings import (
+    HEIRS,
     INHERITED,
     DistillSettings,
     NotNegative,
@@ -132,6 +134,8 @@ class Settings(Section):
     teach: TeachSettings = TeachSettings()
     export: ExportSettings = ExportSettings()
     distill: DistillSettings = DistillSettings()
+    prune: PruneSettings = PruneSettings()
+    factorise: FactoriseSettings = FactoriseSettings()
     quantise: QuantiseSettings = QuantiseSettings()
     pack: PackSettings = PackSettings()
     device: DeviceSettings = DeviceSettings()
@@ -143,14 +147,14 @@ class Settings(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _quantise_inherits(cls, values: Any) -> Any:
+    def _heirs_inherit(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values  # refused by pydantic, in its own words
-        distill, quantise = values.get("distill", {}), values.get("quantise", {})
-        if not (isinstance(distill, dict) and isinstance(quantise, dict)):
+        distill, own = values.get("distill", {}), {name: values.get(name, {}) for name in HEIRS}
+        if not all(isinstance(section, dict) for section in (distill, *own.values())):
             return values  # likewise, or sections that are validated already
         shared = {name: distill[name] for name in INHERITED if name in distill}
-        return values | {"quantise": inherited(shared, quantise)}
+        return values | {name: inherited(shared, section) for name, section in own.items()}
 
     @model_validator(mode="after")
     def _images_only_get_smaller(self) -> "Settings":
@@ -158,6 +162,13 @@ class Settings(Section):
         for name, sizes in (("teach.sizes", of_members), ("distill.sizes", self.distill.sizes)):
             if (largest := max(sizes, default=0)) > self.data.image_size:
                 raise ValueError(f"{name}: found {largest}, images have data.image_size = {self.data.image_size}")
+        return self
+
+    @model_validator(mode="after")
+    def _rewinds_no_further_than_the_start(self) -> "Settings":
+        own, epochs = self.prune, self.distill.epochs
+        if own.retraining.startswith("rewind") and own.epochs > epochs:
+            raise ValueError(f"prune.epochs: {own.retraining} by {own.epochs} epochs, the student has {epochs}")
         return self
 
     @model_validator(mode="after")

@@ -46,6 +46,12 @@ class TrainingSettings(Section):
     ema_decay: float = setting(
         0.0, "decay per step of the EMA of the weights, which is what is kept; 0 keeps the weights", ge=0.0, lt=1.0
     )
+    validate_every: int = setting(
+        5, "validation is measured after every so many epochs, and after the last", "epochs", ge=1
+    )
+    norm_penalty: NotNegative = setting(
+        0.0, "L1 penalty on the scales of BatchNorm, for pruning by them (network slimming, arXiv 1708.06519); 0 is off"
+    )
     augment: AugmentSettings = setting(AugmentSettings(), "live augmentation")
     checkpoint_seconds: NotNegative = setting(
         20.0, "an epoch is saved when the last save is at least this old", "seconds", execution=True
@@ -160,12 +166,22 @@ class DistillSettings(ProgressiveTrainingSettings):
     network: str = setting(
         "auto",
         '"auto", as large as the budget permits; "auto-dense-5" for a family and depth; a name of ./run.sh models; '
+        '"reference-cnn", a large CNN of 40.7 MB, or "reference-cnn-20" of another width; '
         'or a family with its integers ("residual-20-2-80")',
     )
     init_from: str = setting("", "warm start: a packed file of that network to train on from; empty: random weights")
     seed: Seed = setting(0, "seed of the initial weights, the order of the images and the augmentation")
     final_phase: FinalPhaseSettings = setting(FinalPhaseSettings(), "the last epochs on clean images")
     weight_decay: NotNegative = setting(0.01, "weight decay of matrices and filters, not of biases and BatchNorm")
+    training_share: Fraction = setting(
+        1.0,
+        "share of the labelled images of every class that the student learns from; 0 leaves the test images alone; "
+        "below 1 there is no final phase",
+        "fraction",
+    )
+    dropout: float = setting(
+        0.5, "dropout of the student's training, where its network has some", "fraction", ge=0.0, lt=1.0
+    )
     alpha: Fraction = setting(
         0.8, "weight of the distillation loss on labelled images; on unlabelled images it is 1", "fraction"
     )
@@ -187,7 +203,8 @@ def _as_text(value: Any) -> Any:
 
 # --set quantise.bits=3 is a number to TOML
 Bits = Annotated[Literal["ternary", "2", "3", "4", "5", "6", "8"], BeforeValidator(_as_text)]
-# what [quantise] takes from [distill] where it states nothing
+# what [quantise], [prune] and [factorise] take from [distill] where they state nothing
+HEIRS = ("prune", "factorise", "quantise")
 INHERITED = ("batch_size", "augment", "label_smoothing", "checkpoint_seconds")
 
 

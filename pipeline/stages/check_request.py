@@ -12,6 +12,7 @@ from pipeline.contest.source import Source
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
 from pipeline.stages.student.network import bit_plan, choose_architecture, expected_bytes
+from pipeline.stages.student.smaller import factorises, prunes
 from pipeline.stages.student.warm_start import check_warm_start
 from pipeline.stages.teacher.given_soft_labels import load_given_soft_labels
 
@@ -96,9 +97,13 @@ def check_budget(job: Job, classes: tuple[str, ...]) -> None:
     So is a file that the student cannot start from.
     """
     precision, budget = job.settings.pack.precision, job.request.budget_bytes
+    if job.settings.distill.training_share == 0 and job.request.trains_inductively:
+        raise RequestError("distill.training_share: 0 leaves nothing to learn from where test images take no part")
     architecture = choose_architecture(job.settings, classes, budget)
     bit_plan(job.settings.quantise, architecture)
     check_warm_start(job, architecture, classes)
+    if prunes(job.settings) or factorises(job.settings):
+        return  # how much smaller its file becomes is not known yet
     best = "low-bit" if precision == "auto" else precision
     size = expected_bytes(job.settings, architecture, classes, best, COARSEST)
     if size > budget:

@@ -76,6 +76,22 @@ STAGES = (
         "the student, EMA of the last epoch",
     ),
     Stage(
+        "prune",
+        "student",
+        "Remove filters from the student, where prune.keep asks for it.",
+        "student, clean images, soft labels; where it trains student views and labels",
+        "the student with fewer filters, one per step",
+        needed=lambda job: job.settings.prune.keep < 1.0,
+    ),
+    Stage(
+        "factorise",
+        "student",
+        "Make layers of the student low-rank, where factorise.form asks for it.",
+        "student, soft labels; where it trains student views and labels",
+        "the student with low-rank layers",
+        needed=lambda job: job.settings.factorise.form != "none",
+    ),
+    Stage(
         "quantise",
         "student",
         "Train the student on with low-bit weights (LSQ).",

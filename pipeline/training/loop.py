@@ -65,6 +65,15 @@ class TrainingPlan:
     seed: int
     checkpoint: Path
     identity: str  # digest of everything that shapes the result; a checkpoint of another identity is not resumed
+    first: int = 0  # the epoch, counted from 0, with which it begins: earlier ones are left out
+
+
+@dataclass(frozen=True)
+class Early:
+    """What is kept of a training before its end: after so many epochs `keep` is called with the network."""
+
+    epochs: int
+    keep: Callable[[nn.Module], None]
 
 
 def checkpoint_beside(finished: Path) -> Path:
@@ -79,6 +88,7 @@ def train(
     training: TrainingPlan,
     device: Device,
     on_epoch: Callable[[EpochResult], None],
+    early: Early | None = None,
 ) -> TrainingResult:
     """Train to the last epoch; the network to keep is the EMA, or without one the weights.
 
@@ -93,17 +103,19 @@ def train(
     with exchange_with_others(device.processes, network, others) as exchange:
         loop = _Loop(network, training_set, loss_of, training, device, exchange)
         try:
-            _train_epochs(loop, on_epoch)
+            _train_epochs(loop, on_epoch, early)
         finally:
             loop.batches.close()
     return TrainingResult(loop.kept, loop.earlier_seconds)
 
 
-def _train_epochs(loop: "_Loop", on_epoch: Callable[[EpochResult], None]) -> None:
+def _train_epochs(loop: "_Loop", on_epoch: Callable[[EpochResult], None], early: Early | None) -> None:
     settings = loop.training.settings
     started = saved_at = time.monotonic()
     for epoch in range(loop.resume(), settings.epochs):
         result = loop.run_epoch(epoch)
+        if early and epoch + 1 == early.epochs:
+            early.keep(result.network)  # before the save: a resumed training does not come here again
         last = epoch + 1 == settings.epochs
         if last or time.monotonic() - saved_at >= settings.checkpoint_seconds:
             loop.save(epoch + 1, time.monotonic() - started)
@@ -194,17 +206,17 @@ class _Loop:
         save_tensors(self.training.checkpoint, training_state(self._parts(), self.step.optimizer), facts)
 
     def resume(self) -> int:
-        """Restore the last epoch saved, if it belongs to this training; return how many epochs are done."""
+        """Restore the last epoch saved, if it belongs to this training; return the number of the next epoch."""
         path, label = self.training.checkpoint, self.training.label
         if not path.is_file():
-            return 0
+            return self.training.first
         try:
             tensors, facts = load_tensors(path)
         except TensorFileError:
             say(f"{label}: its checkpoint is damaged, training from the start")
-            return 0
+            return self.training.first
         if facts.get("identity") != self.training.identity:
-            return 0
+            return self.training.first
         restore_training_state(tensors, self._parts(), self.step.optimizer)
         self.step.scaler.load_state_dict(facts["scale"])
         self.earlier_seconds = facts["seconds"]

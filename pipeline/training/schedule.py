@@ -2,8 +2,6 @@
 
 import math
 
-EPOCHS_BETWEEN_VALIDATIONS = 5  # a validation costs about a tenth of an epoch
-
 
 def learning_rate_at(step: int, *, total_steps: int, peak: float, warmup_fraction: float) -> float:
     """Linear warm-up to `peak`, then a cosine to zero; steps count from 0.
@@ -17,6 +15,6 @@ def learning_rate_at(step: int, *, total_steps: int, peak: float, warmup_fractio
     return peak * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
-def validates_after(epoch: int, epochs: int) -> bool:
-    """Whether validation is measured after this epoch, counted from 1: every fifth, and the last."""
-    return epoch % EPOCHS_BETWEEN_VALIDATIONS == 0 or epoch == epochs
+def validates_after(epoch: int, epochs: int, every: int) -> bool:
+    """Whether validation is measured after this epoch, counted from 1: every so many epochs, and after the last."""
+    return epoch % every == 0 or epoch == epochs

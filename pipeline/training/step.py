@@ -40,6 +40,9 @@ class TrainStep:
         self.optimizer = build_optimizer(network, settings, device.where)
         self.ema = ExponentialMovingAverage(network, settings.ema_decay) if settings.ema_decay else None
         self.scaler = torch.amp.GradScaler(device.where.type, enabled=device.dtype == torch.float16)
+        norms = (module for module in network.modules() if isinstance(module, nn.BatchNorm2d))
+        self._norm_scales = [norm.weight for norm in norms]
+        self.norm_penalty = settings.norm_penalty if self._norm_scales else 0.0
         self._loss_sum = torch.zeros((), device=device.where)
         self._count, self._bad_step = (torch.zeros((), dtype=torch.int64, device=device.where) for _ in range(2))
         self.begin_epoch()
@@ -71,7 +74,7 @@ class TrainStep:
             logits_BC = self.network(batch.images_BCHW)
         loss = self.loss_of(logits_BC, batch)
         self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(loss + self._norm_penalty()).backward()
         if self.exchange:
             self.exchange.average(self.network, loss.detach())
         self.scaler.step(self.optimizer)
@@ -81,6 +84,12 @@ class TrainStep:
         self._loss_sum += loss.detach()
         self._bad_step.copy_(torch.where((self._bad_step < 0) & ~torch.isfinite(loss), self._count, self._bad_step))
         self._count += 1
+
+    def _norm_penalty(self) -> Tensor | float:
+        """L1 norm of the scales of all BatchNorms, times its weight (Liu et al. 2017, arXiv 1708.06519)."""
+        if not self.norm_penalty:
+            return 0.0
+        return self.norm_penalty * torch.stack([scale_C.abs().sum() for scale_C in self._norm_scales]).sum()
 
     def read(self) -> EpochCounts:
         """The epoch's counts; weights that are not finite after the last update count as the last step's fault."""

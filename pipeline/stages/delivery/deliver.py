@@ -21,6 +21,7 @@ from pipeline.runtime.waves import Wave
 from pipeline.stages.delivery.manifest import STUDENT, Provenance, manifest_of, plain_settings, provenance
 from pipeline.stages.shipped import pack_record
 from pipeline.stages.student.network import load_architecture
+from pipeline.stages.student.smaller import float_student
 
 DELIVERED_VIEWS = 8  # soft labels of more views stay in the run: the delivered copy is to remain small
 SOFT_LABELS, MANIFEST, SETTINGS = "soft_labels.safetensors", "manifest.json", "settings.toml"
@@ -42,7 +43,7 @@ def deliver(job: Job, stage_seconds: dict[str, float]) -> Wave:
             "predictions.csv": artifacts.predictions,
             "teacher_predictions.csv": artifacts.teacher_predictions,
         }
-    read = {"pack record": artifacts.pack_record, "contest": artifacts.contest, "student": artifacts.student}
+    read = {"pack record": artifacts.pack_record, "contest": artifacts.contest, "student": float_student(job)}
     settings = DeliverSettings(request=job.request.model_dump(mode="json"), provenance=provenance(job, stage_seconds))
     outputs = {name: artifacts.delivered(name) for name in (*copied, SETTINGS, MANIFEST)}
     return Wave([Step(job.run, "deliver", 5, copied | read, settings, outputs, _deliver)])

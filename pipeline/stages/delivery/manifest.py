@@ -22,6 +22,7 @@ from pipeline.runtime.records import (
 from pipeline.runtime.request import Job, Request
 from pipeline.runtime.section import Section, setting
 from pipeline.runtime.steps import read_notes, receipt_reads
+from pipeline.stages.student.smaller import float_student
 from pipeline.stages.teacher.given_soft_labels import given_name
 
 LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "numpy", "Pillow", "opencv-python-headless")
@@ -45,8 +46,9 @@ class Provenance(Section):
 def provenance(job: Job, stage_seconds: dict[str, float]) -> Provenance:
     """Read the receipts of a run; `stage_seconds`: what each of its stages took."""
     distilled, predicted = read_notes(job.run, "distill"), read_notes(job.run, "predict")
+    packed = read_notes(job.run, float_student(job).step)
     return Provenance(
-        parameters=distilled["parameters"],
+        parameters=packed["parameters"],
         device=distilled["device"],
         init_from=distilled["init_from"],
         fidelity={split: Fidelity(**found) for split, found in predicted["fidelity"].items()},

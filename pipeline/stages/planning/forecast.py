@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.runtime.plan import PlannedSeconds
 from pipeline.runtime.request import Job
-from pipeline.runtime.training_settings import AugmentSettings, MemberSettings
+from pipeline.runtime.training_settings import AugmentSettings, MemberSettings, TrainingSettings
 from pipeline.training.schedule import validates_after
 
 SAFETY_SHARE, SAFETY_SECONDS = 0.04, 20.0
@@ -92,7 +92,7 @@ def _members(job: Job, images: Mapping[str, int], speeds: Speeds) -> float:
     durations = []
     for row in job.settings.teach.members:
         speed = speeds.members[places, kind_of(row)]
-        validating = _validations(row.epochs) * _validation_images(job, images) * speed.prediction
+        validating = _validations(row) * _validation_images(job, images) * speed.prediction
         durations.append(0.0 if row.weights else row.epochs * labelled * speed.training + validating)
     return last_to_end(durations, places)
 
@@ -111,9 +111,9 @@ def _passes(job: Job, split: str) -> int:
 
 
 def _student(job: Job, images: Mapping[str, int], speeds: Speeds) -> float:
-    float_epochs, low_bit_epochs = job.settings.distill.epochs, job.settings.quantise.epochs
-    passes = (float_epochs + LOW_BIT * low_bit_epochs) * _count(images, job.request.student_splits)
-    validations = _validations(float_epochs) + _validations(low_bit_epochs)
+    own, low_bit = job.settings.distill, job.settings.quantise
+    passes = (own.epochs + LOW_BIT * low_bit.epochs) * _count(images, job.request.student_splits)
+    validations = _validations(own) + _validations(low_bit)
     validated = validations * _validation_images(job, images)
     return passes * speeds.student + validated * speeds.student / 3  # a backward pass costs two forward passes
 
@@ -124,8 +124,9 @@ def _packing(job: Job, images: Mapping[str, int], speeds: Speeds) -> float:
     return FIXED_SECONDS + flips * predicted * speeds.packed
 
 
-def _validations(epochs: int) -> int:
-    return sum(validates_after(epoch, epochs) for epoch in range(1, epochs + 1))
+def _validations(training: TrainingSettings) -> int:
+    epochs, every = training.epochs, training.validate_every
+    return sum(validates_after(epoch, epochs, every) for epoch in range(1, epochs + 1))
 
 
 def _validation_images(job: Job, images: Mapping[str, int]) -> int:

@@ -4,6 +4,7 @@ Reads: student views, soft labels, labels, the packed file of a warm start. Writ
 the last epoch, float32, with its architecture), student/metrics.jsonl.
 """
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from pipeline.runtime.console import say
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
 from pipeline.runtime.section import Section
+from pipeline.runtime.settings import Settings
 from pipeline.runtime.steps import Notes, Opened, Step
 from pipeline.runtime.training_settings import ProgressiveTrainingSettings
 from pipeline.runtime.waves import Wave
-from pipeline.stages.student.network import choose_architecture
+from pipeline.stages.student.network import choose_architecture, save_student
 from pipeline.stages.student.training import (
     METRICS,
     OUTPUT,
@@ -35,7 +37,9 @@ from pipeline.stages.student.training import (
     training_device,
 )
 from pipeline.stages.student.warm_start import check_warm_start, warm_start
+from pipeline.training.loop import Early
 
+EARLY = "early student"  # among the outputs, where pruning rewinds to it
 INIT_FROM = "init_from"  # the packed file of a warm start, among the inputs
 
 
@@ -45,6 +49,7 @@ class DistillStepSettings(Section):
     training: ProgressiveTrainingSettings
     learning: LearningSettings
     architecture: dict[str, Any]  # JSON
+    early_epochs: int  # before the end: when the early student is kept; 0: none is
 
 
 def distill(job: Job) -> Iterator[Wave]:
@@ -59,10 +64,26 @@ def distill(job: Job) -> Iterator[Wave]:
         training=ProgressiveTrainingSettings(**{name: getattr(own, name) for name in shared}),
         learning=learning_settings(job, only_final_phase=False),
         architecture=architecture_json.to_json(architecture),
+        early_epochs=rewound_epochs(job.settings),
     )
     inputs = student_inputs(job) | ({INIT_FROM: GivenFile(Path(own.init_from))} if own.init_from else {})
     outputs = {OUTPUT: artifacts.student, METRICS: artifacts.student_metrics}
-    yield Wave([Step(job.run, artifacts.student.step, 3, inputs, settings, outputs, _distill)])
+    outputs |= {EARLY: artifacts.early_student} if rewound_epochs(job.settings) else {}
+    yield Wave([Step(job.run, artifacts.student.step, 4, inputs, settings, outputs, _distill)])
+
+
+def rewound_epochs(settings: Settings) -> int:
+    """By how many epochs pruning rewinds the weights."""
+    own = settings.prune
+    return own.epochs if own.keep < 1.0 and own.retraining == "rewind-weights" else 0
+
+
+def _early(opened: Opened[DistillStepSettings], architecture: Architecture) -> Early | None:
+    own = opened.settings
+    if not own.early_epochs:
+        return None
+    keep = functools.partial(save_student, opened.outputs[EARLY], architecture=architecture)
+    return Early(own.training.epochs - own.early_epochs, keep)
 
 
 def _check_sizes(sizes: tuple[int, ...], architecture: Architecture) -> None:
@@ -88,7 +109,8 @@ def _distill(opened: Opened[DistillStepSettings]) -> Notes:
         f"student: {name_of(architecture)}, {count_parameters(network):,} parameters, {own.training.epochs} epochs "
         f"on {device.name}, {own.learning.protocol}" + (f", from {init_from}" if init_from else "")
     )
-    trained = train_student(opened, network, own.training, stage="distill", device=device)
+    early = _early(opened, architecture)
+    trained = train_student(opened, network, own.training, stage="distill", device=device, early=early)
     save_trained(opened, trained.network, architecture, own.training.epochs)
     notes = {"parameters": count_parameters(network), "device": device.description}
     return notes | {"init_from": opened.digests.get(INIT_FROM, ""), "earlier_seconds": trained.earlier_seconds}

@@ -13,6 +13,7 @@ from models.students import architecture_json
 from models.students.architecture import Architecture
 from models.students.build import build_student
 from models.students.families import SCALABLE_FAMILIES, STUDENTS, network_named
+from models.teachers.reference_cnn import reference_architecture
 from pipeline.contest.facts import ContestFacts
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import nearest
@@ -22,6 +23,7 @@ from pipeline.runtime.settings import Settings
 from pipeline.runtime.tensor_file import TensorFileError, load_tensors, save_tensors
 from pipeline.runtime.training_settings import QuantiseSettings
 
+LARGE_CNN, LARGE_WIDTH = re.compile(r"reference-cnn(?:-(?P<width>[1-9]\d{0,2}))?"), 64  # the teacher's kind, 40.7 MB
 AUTO = re.compile(r"auto(?:-(?P<family>[a-z]+)-(?P<depth>\d{1,2}))?")
 
 
@@ -34,6 +36,8 @@ def choose_architecture(settings: Settings, classes: tuple[str, ...], budget_byt
     if fits_budget(settings):
         return _propose(settings, classes, budget_bytes)
     try:
+        if large := LARGE_CNN.fullmatch(name):
+            return reference_architecture(len(classes), settings.data.image_size, int(large["width"] or LARGE_WIDTH))
         return network_named(name).architecture(len(classes), settings.data.image_size)
     except ValueError as error:
         near = nearest(name, list(STUDENTS))
@@ -88,8 +92,19 @@ def expected_bytes(
     step_scale: float = 1.0,
 ) -> int:
     """Size of the file in bytes: exact for all precisions but low-bit, where `step_scale` multiplies the steps."""
+    return expected_size(settings.quantise, architecture, classes, precision, step_scale)
+
+
+def expected_size(
+    quantise: QuantiseSettings,
+    architecture: Architecture,
+    classes: tuple[str, ...],
+    precision: str,
+    step_scale: float = 1.0,
+) -> int:
+    """The same, from the settings that it depends on."""
     if precision == "low-bit":
-        bits = wanted_bits(settings.quantise)
+        bits = wanted_bits(quantise)
         bits = dataclasses.replace(bits, initial_clip_std=bits.initial_clip_std * step_scale)
         return low_bit_size_bytes(architecture, classes=classes, bits=bits)
     return packed_size_bytes(architecture, classes=classes, precision=precision)
@@ -103,11 +118,6 @@ def save_student(path: Path, student: nn.Module, architecture: Architecture) -> 
 def load_architecture(path: Path) -> Architecture:
     """The architecture of a checkpoint; TensorFileError for one without."""
     return _architecture_of(path, load_tensors(path)[1])
-
-
-def trained_architecture(job: Job) -> Architecture:
-    """The architecture of the student as it was distilled."""
-    return load_architecture(job.artifacts.student.path)
 
 
 def load_student(path: Path) -> tuple[nn.Module, Architecture]:

@@ -38,8 +38,8 @@ from pipeline.stages.student.network import (
     file_settings,
     load_student,
     packed_header,
-    trained_architecture,
 )
+from pipeline.stages.student.smaller import float_student, trained_architecture
 from pipeline.training.contest_metrics import METRICS, NOT_ONE, best_temperature
 from pipeline.training.inference import predict_with_packed
 
@@ -65,10 +65,10 @@ def pack(job: Job) -> Iterator[Wave]:
     Always on the CPU and in float32: what is measured is the file, not the machine.
     """
     artifacts = job.artifacts
-    inputs: dict[str, Input] = {"student": artifacts.student, "quantised student": artifacts.quantised_student}
+    inputs: dict[str, Input] = {"student": float_student(job), "quantised student": artifacts.quantised_student}
     inputs |= {"soft labels": artifacts.soft_labels, "contest": artifacts.contest}
     inputs |= {f"clean {split}": artifacts.clean(split) for split in ("training", "validation")}
-    artifacts.student.digest()  # refuses where there is no student
+    float_student(job).digest()  # refuses where there is no student
     settings = PackStepSettings(
         precision=job.settings.pack.precision,
         rounding=job.settings.pack.rounding,

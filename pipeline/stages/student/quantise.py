@@ -24,8 +24,8 @@ from pipeline.stages.student.network import (
     fits_budget,
     load_student,
     packed_header,
-    trained_architecture,
 )
+from pipeline.stages.student.smaller import factorises, float_student, prunes, trained_architecture
 from pipeline.stages.student.training import (
     METRICS,
     OUTPUT,
@@ -56,8 +56,8 @@ class QuantiseStepSettings(Section):
 def quantise(job: Job) -> Iterator[Wave]:
     """Give the student low-bit weights and train it on, for no epoch at all where the settings say so."""
     artifacts = job.artifacts
-    inputs = student_inputs(job) | {"float student": artifacts.student}
-    artifacts.student.digest()  # refuses where there is no student
+    inputs = student_inputs(job) | {"float student": float_student(job)}
+    float_student(job).digest()  # refuses where there is no student
     # that of the settings, unless the budget asks for another
     clip = _clip_for_limit(job, trained_architecture(job))
     settings = QuantiseStepSettings(
@@ -88,12 +88,13 @@ def expected_growth(epochs: int, *, low_bit_before: bool) -> float:
 
 def _clip_for_limit(job: Job, architecture: Architecture) -> float:
     """The clip with which the student's file is expected to end just below the budget, from its weights as they are."""
-    budget_bytes, own, fill = job.request.budget_bytes, job.settings.quantise, fits_budget(job.settings)
+    budget_bytes, own = job.request.budget_bytes, job.settings.quantise
+    fill = fits_budget(job.settings) and not (prunes(job.settings) or factorises(job.settings))
     facts = load_contest(job.artifacts.contest.path)
     plan, header = bit_plan(own, architecture), packed_header(architecture, facts, file_settings(job))
     if not fill and expected_bytes(job.settings, architecture, header.classes, "low-bit") < ROOMY * budget_bytes:
         return own.initial_clip_std
-    student, _ = load_student(job.artifacts.student.path)
+    student, _ = load_student(float_student(job).path)
     growth = expected_growth(own.epochs, low_bit_before=init_is_low_bit(job.settings.distill.init_from))
 
     def size_of(clip: float) -> float:

@@ -10,6 +10,7 @@ from torch import nn
 from models.students.architecture import Architecture
 from pipeline.contest.facts import ContestFacts, load_contest
 from pipeline.data.batches import FinalPhase, Normalisation, TrainingSet, size_at
+from pipeline.data.fewer import rows_of_share
 from pipeline.data.soft_labels import SoftLabels, load_soft_labels
 from pipeline.runtime.artifacts import views_of
 from pipeline.runtime.console import say
@@ -23,12 +24,18 @@ from pipeline.runtime.training_settings import FinalPhaseSettings, ProgressiveTr
 from pipeline.stages.evaluation import evaluate_split
 from pipeline.stages.student.network import save_student
 from pipeline.training.inference import predict_log_probs
-from pipeline.training.loop import EpochResult, TrainingPlan, TrainingResult, checkpoint_beside, train
+from pipeline.training.loop import Early, EpochResult, TrainingPlan, TrainingResult, checkpoint_beside, train
 from pipeline.training.losses import balanced_weights, student_loss
 from pipeline.training.members import AtSize
 from pipeline.training.schedule import validates_after
 
-OUTPUT, METRICS = "student", "metrics"  # of both steps, by name
+OUTPUT, METRICS = "student", "metrics"  # of every step, by name
+LABELS = {
+    "distill": "student",
+    "prune": "pruned student",
+    "factorise": "low-rank student",
+    "quantise": "low-bit student",
+}
 
 
 class LearningSettings(Section):
@@ -39,6 +46,8 @@ class LearningSettings(Section):
     claimable_splits: tuple[str, ...]
     views: int
     mixed_views: tuple[int, ...]
+    training_share: float
+    dropout: float
     alpha: float
     class_weights: str
     temperature: float
@@ -59,6 +68,8 @@ def learning_settings(job: Job, *, only_final_phase: bool) -> LearningSettings:
         claimable_splits=job.request.claimable_splits,
         views=job.settings.views.student_views,
         mixed_views=job.mixed_views(),
+        training_share=distill.training_share,
+        dropout=distill.dropout,
         alpha=distill.alpha,
         class_weights=distill.class_weights,
         temperature=distill.temperature,
@@ -85,9 +96,19 @@ def training_device(opened: Opened[Any], settings: TrainingSettings) -> Device:
 
 
 def train_student(
-    opened: Opened[Any], network: nn.Module, settings: TrainingSettings, *, stage: str, device: Device
+    opened: Opened[Any],
+    network: nn.Module,
+    settings: TrainingSettings,
+    *,
+    stage: str,
+    device: Device,
+    first: int = 0,
+    early: Early | None = None,
 ) -> TrainingResult:
-    """Train a network on the views and soft labels of a step; `stage`: the name of its stage, in the metrics."""
+    """Train a network on the views and soft labels of a step; `stage`: the name of its stage, in the metrics.
+
+    first: the epoch of the schedule with which it begins, counted from 0.
+    """
     learning: LearningSettings = opened.settings.learning
     facts, soft_labels = load_contest(opened.inputs["contest"]), load_soft_labels(opened.inputs["soft labels"])
     labels = [label for split in learning.labelled_splits for label in facts.labels[split]]
@@ -95,13 +116,16 @@ def train_student(
     loss_of = functools.partial(
         student_loss, alpha=learning.alpha, temperature=learning.temperature, class_weights=weights
     )
+    for module in network.modules():
+        if isinstance(module, (nn.Dropout, nn.Dropout2d)):
+            module.p = learning.dropout
     sizes = settings.sizes if isinstance(settings, ProgressiveTrainingSettings) else ()
-    label = {"distill": "student", "quantise": "low-bit student"}[stage]
+    label = LABELS[stage]
 
     def on_epoch(result: EpochResult) -> None:
-        validates = validates_after(result.epoch, settings.epochs)
+        validates = validates_after(result.epoch, settings.epochs, settings.validate_every)
         predicting = AtSize(result.network, size_at(result.epoch - 1, epochs=settings.epochs, sizes=sizes))
-        found = _validate(opened, predicting, facts, soft_labels, device) if validates else {}
+        found = validate_student(opened, predicting, facts, soft_labels, device) if validates else {}
         metrics = EpochMetrics.model_validate({"stage": stage, **result.figures(), **found})
         append_epoch(opened.outputs[METRICS], metrics)
         shares = {name: value for name, value in found.items() if not name.endswith("kl")}
@@ -110,8 +134,9 @@ def train_student(
         say(f"{label}: epoch {of}, loss {result.loss:.4f}{shown}, {result.seconds:.1f} s")
 
     checkpoint = checkpoint_beside(opened.outputs[OUTPUT])
-    plan = TrainingPlan(label, settings, learning.seed, checkpoint, f"{opened.identity}, {device.arithmetic}")
-    return train(network, _training_set(opened, facts, soft_labels, sizes), loss_of, plan, device, on_epoch)
+    identity = f"{opened.identity}, {device.arithmetic}"
+    plan = TrainingPlan(label, settings, learning.seed, checkpoint, identity, first)
+    return train(network, _training_set(opened, facts, soft_labels, sizes), loss_of, plan, device, on_epoch, early)
 
 
 def save_trained(opened: Opened[Any], network: nn.Module, architecture: Architecture, epochs: int) -> None:
@@ -136,9 +161,19 @@ def _training_set(
         Normalisation(facts.mean, facts.std),
         learning.temperature,
         sizes,
+        rows_N=_fewer(learning, facts),
         mixed_views=learning.mixed_views,
         final_phase=_final_phase(learning, facts),
     )
+
+
+def _fewer(learning: LearningSettings, facts: ContestFacts) -> torch.Tensor | None:
+    """The rows of a student that learns from a share of the labelled images and from all test images."""
+    if learning.training_share == 1.0:
+        return None
+    labels = [label for split in learning.labelled_splits for label in facts.labels[split]]
+    tests = sum(len(facts.ids[split]) for split in learning.splits if split not in learning.labelled_splits)
+    return rows_of_share([*labels, *[-1] * tests], learning.training_share, learning.seed)
 
 
 def _final_phase(learning: LearningSettings, facts: ContestFacts) -> FinalPhase | None:
@@ -156,7 +191,7 @@ def _measured_split(claimable_splits: tuple[str, ...]) -> str:
     return "validation" if "validation" in claimable_splits else "testing"
 
 
-def _validate(
+def validate_student(
     opened: Opened[Any], network: nn.Module, facts: ContestFacts, soft_labels: SoftLabels, device: Device
 ) -> dict[str, float]:
     """Figures of validation, or where none may be claimed there, the fidelity on the test images."""

@@ -153,7 +153,7 @@ def _train(member: _Member) -> TrainingResult:
     opened, row = member.opened, member.row
 
     def on_epoch(result: EpochResult) -> None:
-        figures = _validate(member, result) if validates_after(result.epoch, row.epochs) else {}
+        figures = _validate(member, result) if validates_after(result.epoch, row.epochs, row.validate_every) else {}
         metrics = EpochMetrics(stage="teach", member=opened.settings.member, **result.figures(), **figures)
         append_epoch(opened.outputs["metrics"], metrics)
         shown = f", validation {metrics.validation_accuracy:.2%}" if figures else ""

@@ -13,6 +13,7 @@ from pipeline.studies.engine.study import Study
 from pipeline.studies.engine.tables import mean_and_error
 
 AXES = {  # column -> what the axis says, and the factor on the values
+    "parameters": ("parameters, thousands", 1e-3),
     "packed_bytes": ("bytes on disk, thousands", 1e-3),
     "seconds": ("seconds of training", 1.0),
     "testing_agreement": ("agreement with the ensemble on test images, %", 100.0),
@@ -45,9 +46,9 @@ def plot_study(path: Path, study: Study, rows: Sequence[Any], protocol: str) -> 
 
 def _series(study: Study, rows: Sequence[Any]) -> dict[str, list[tuple[float, float, float]]]:
     """x, y and the standard error of y, of every point of every line."""
-    groups: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, int], list[Any]] = defaultdict(list)
     for row in rows:
-        groups[study.series(row), row.cell, getattr(row, "precision", "")].append(row)
+        groups[study.series(row), row.cell, getattr(row, "precision", ""), getattr(row, "step", 0)].append(row)
     lines: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
     for (label, *_), group in groups.items():
         (x, _), (y, error) = (

@@ -9,11 +9,11 @@ from pipeline.runtime.records import Measurement, Record
 from pipeline.runtime.request import Job
 from pipeline.runtime.steps import read_notes
 from pipeline.stages.shipped import pack_record
-from pipeline.stages.student.network import expected_bytes, trained_architecture
+from pipeline.stages.student.network import expected_bytes
+from pipeline.stages.student.smaller import float_student, student_steps, trained_architecture
 from pipeline.studies.engine.study import Cell
 
 DIGITS = 6  # of figures
-STUDENT_STEPS = ("distill", "quantise", "pack")
 
 
 class StudentRow(Record):
@@ -71,6 +71,12 @@ def student_rows(cell: Cell, job: Job) -> Sequence[StudentRow]:
     ]
 
 
+def rows_by_precision(cell: Cell, job: Job) -> Sequence[StudentRow]:
+    """The same, each named by its precision where a cell has several files."""
+    rows = student_rows(cell, job)
+    return [row.model_copy(update={"cell": row.precision}) for row in rows] if len(rows) > 1 else rows
+
+
 def member_rows(cell: Cell, job: Job) -> Sequence[MemberRow]:
     """The row of a cell with one member."""
     (row,) = job.settings.teach.members
@@ -107,8 +113,8 @@ def _student_row(cell: Cell, job: Job, measured: Measurement, others: dict[str, 
         bits=job.settings.quantise.bits if precision == "low-bit" else "",
         step_scale=round(measured.step_scale or 1.0, 4),
         network=name_of(architecture),
-        parameters=read_notes(job.run, "distill")["parameters"],
-        seconds=round(sum(read_notes(job.run, step)["seconds"] for step in STUDENT_STEPS), 1),
+        parameters=read_notes(job.run, float_student(job).step)["parameters"],
+        seconds=round(sum(read_notes(job.run, step)["seconds"] for step in student_steps(job)), 1),
         **figures,
         **others,
     )

@@ -24,6 +24,7 @@ from pipeline.stages.carry_out import carry_out, run_wave
 from pipeline.stages.check_request import check_budget, check_members, contest_of, given_labels_mixed
 from pipeline.stages.run import STAGES, Stage, stage_named
 from pipeline.stages.shipped import shipped_file
+from pipeline.stages.study_catalogue import study_module
 from pipeline.studies.engine.plots import plot_study
 from pipeline.studies.engine.study import Cell, Finished, Options, Study
 from pipeline.studies.engine.tables import table_lines, write_table
@@ -33,7 +34,7 @@ Jobs = Sequence[tuple[Cell, Job]]
 
 def load_study(name: str) -> Study:
     """The study of a file of pipeline/studies."""
-    return importlib.import_module(f"pipeline.studies.{name}").STUDY
+    return importlib.import_module(f"pipeline.studies.{study_module(name)}").STUDY
 
 
 def run_study(name: str, job: Job, stated: Mapping[str, Any], budgets: Sequence[int], seeds: int) -> None:
@@ -51,7 +52,7 @@ def run_study(name: str, job: Job, stated: Mapping[str, Any], budgets: Sequence[
     mixed = {"given_labels_mixed": given_labels_mixed(job)}
     job = dataclasses.replace(job, request=job.request.model_copy(update=mixed))
     jobs = [(cell, cell.job(job, stated)) for cell in study.cells(options)]
-    stages = _stages(study, job)
+    stages = _stages(study)
     _check(job, jobs, students=any(stage.package == "student" for stage in stages))
     with job.run.locked(f"run {job.run.name} is going on in another process; give this one another --name"):
         save_request(job.run, job.request)
@@ -65,11 +66,11 @@ def run_study(name: str, job: Job, stated: Mapping[str, Any], budgets: Sequence[
         _say_result(name, study, job, finished)
 
 
-def _stages(study: Study, job: Job) -> list[Stage]:
-    """The stages of a cell, in order, up to the last one that the study wants."""
+def _stages(study: Study) -> list[Stage]:
+    """The stages of a cell, in order, up to the last one that the study wants; not every cell needs each of them."""
     names = [stage.name for stage in STAGES]
     wanted = names[: names.index(study.until) + 1]
-    return [stage for stage in map(stage_named, wanted) if stage.has_steps and stage.needed(job)]
+    return [stage for stage in map(stage_named, wanted) if stage.has_steps]
 
 
 def _finish(study: Study, jobs: Jobs, stages: Sequence[Stage]) -> Iterator[Finished]:
@@ -80,8 +81,9 @@ def _finish(study: Study, jobs: Jobs, stages: Sequence[Stage]) -> Iterator[Finis
     """
     workers = _workers(jobs[0][1])
     for stage in stages:
-        if stage.shared:
-            _run_together(stage, [job for _, job in jobs], workers)
+        needing = [job for _, job in jobs if stage.needed(job)]
+        if stage.shared and needing:
+            _run_together(stage, needing, workers)
     own = [stage for stage in stages if not stage.shared]
     at_once = min(workers, len(jobs)) if own else 1
     # a cell that has a process to itself starts no others
@@ -118,7 +120,8 @@ def _finish_cell(
     with prefixed(f"{name}: ") if side_by_side else contextlib.nullcontext():
         say(f"cell {name}")
         for stage in stages:
-            carry_out(stage, job)
+            if stage.needed(job):
+                carry_out(stage, job)
     return Finished(cell, job, rows(cell, job))
 
 

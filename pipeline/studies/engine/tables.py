@@ -12,12 +12,20 @@ from pipeline.runtime.console import table
 from pipeline.runtime.records import Record
 
 RecordT = TypeVar("RecordT", bound=Record)
-SHARES = ("validation_accuracy", "validation_agreement", "mean", "best")  # shown in percent
+SHARES = (
+    *("validation_accuracy", "validation_agreement", "training_accuracy", "testing_agreement"),
+    *("best_epochs_accuracy", "mean", "best"),
+)  # shown in percent
 SHOWN = {
     "StudentRow": (
         "cell seed network precision protocol final_phase tta_flip parameters predicted_bytes packed_bytes "
         "validation_accuracy validation_agreement validation_kl"
     ),
+    "TrainingRow": (
+        "cell seed network precision parameters fp16_bytes packed_bytes training_accuracy validation_accuracy "
+        "best_epochs_accuracy testing_agreement seconds"
+    ),
+    "PruneRow": "cell seed network step parameters validation_accuracy seconds",
     "MemberRow": "cell seed parameters seconds validation_accuracy",
 }
 

@@ -9,7 +9,7 @@ from models.students.families import FAMILIES, STUDENTS, Network
 
 def small_network(family: str) -> Network:
     """A network of one of the families that are made for a byte limit."""
-    return Network(family, (4, 2) if family == "dense" else (4, 2, 12))
+    return Network(family, (4, 2) if family in ("dense", "separable") else (4, 2, 12))
 
 
 def trained(name: str, *, seed: int = 0) -> nn.Sequential:

@@ -88,10 +88,10 @@ def test_the_ranks_are_the_largest_within_the_parameters():
     found = spectra(architecture, tensors, "channel")
     whole = parameter_count(architecture)
     wanted = whole // 2
-    ranks = ranks_within(architecture, found, "channel", wanted)
+    ranks = ranks_within(architecture, found, "channel", parameter_count, wanted)
     assert 0.97 * wanted < parameter_count(low_rank_rows(architecture, "channel", ranks)) <= wanted
-    with pytest.raises(ValueError, match=r"^10 parameters, expected at least [\d,]+, which rank 1 leaves$"):
-        ranks_within(architecture, found, "channel", 10)
+    with pytest.raises(ValueError, match=r"^found 10, expected at least [\d,]+, which rank 1 in every layer leaves$"):
+        ranks_within(architecture, found, "channel", parameter_count, 10)
 
 
 @pytest.mark.parametrize("form", FORMS)

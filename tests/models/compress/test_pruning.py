@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models.compress.channel_units import STAYS, ChannelUnits, channel_units, spaces
-from models.compress.pruning import removed_units, without_units
+from models.compress.pruning import pruning_counts, pruning_shares, removed_units, without_units
 from models.students.architecture import Architecture, parameter_count
 from models.students.build import build_student, count_parameters
 from models.students.families import STUDENTS, Network
@@ -96,6 +96,16 @@ def test_the_lowest_scores_leave_and_one_of_each_space_stays():
     assert removed_units(scores, competing, {("a",): 2, ("b",): 0}) == {1, 2, 5}
     assert removed_units(scores, competing, {("a",): 3, ("b",): 2}) == {2}
     assert removed_units({0: 1.0}, competing, {("a",): 1, ("b",): 1}) == {0}  # what has no score stays
+
+
+def test_the_steps_of_a_schedule_by_hand():
+    sizes = {("a",): 10, ("b",): 4, ("c",): 1}
+    assert pruning_counts(sizes, 0.5) == {("a",): 5, ("b",): 2, ("c",): 1}
+    assert pruning_counts(sizes, 0.01) == {("a",): 1, ("b",): 1, ("c",): 1}
+    assert pruning_shares(sizes, keep=0.5, rate=0.5) == [0.5]  # one shot
+    assert pruning_shares(sizes, keep=0.5, rate=0.1) == [0.5]
+    assert pruning_shares(sizes, keep=0.7, rate=0.9) == pytest.approx([0.9, 0.81, 0.729, 0.7][:3])  # 9 4, 8 3, 7 3
+    assert pruning_shares(sizes, keep=0.99, rate=0.5) == []
 
 
 def test_a_layer_without_channels_is_refused():

@@ -25,9 +25,9 @@ def test_impossible_networks_are_refused(family, integers, message):
 
 def test_family_numbers_are_those_in_existing_files():
     made = {"residual": 4, "straight": 5, "inverted": 6, "shuffled": 7, "squeezed": 8, "dense": 9, "tied": 10}
-    made["shortresnet"] = 11
+    made |= {"shortresnet": 11, "separable": 12}
     numbers = {name: family.id for name, family in FAMILIES.items()}
     assert numbers == {"plain": 1, "grouped": 2, "studentnet": 3} | made
     assert [family_of_id(number) for number in numbers.values()] == list(numbers)
-    with pytest.raises(ValueError, match="unknown network family number 12"):
+    with pytest.raises(ValueError, match="unknown network family number 13"):
         family_of_id(12)

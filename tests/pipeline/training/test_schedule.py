@@ -40,6 +40,7 @@ def test_first_above_zero_peak_reached_end_near_zero(total_steps, warmup_fractio
 
 
 def test_validation_is_measured_every_fifth_epoch_and_at_the_end():
-    assert [epoch for epoch in range(1, 13) if validates_after(epoch, 12)] == [5, 10, 12]
-    assert [epoch for epoch in range(1, 6) if validates_after(epoch, 5)] == [5]
-    assert validates_after(1, 1)
+    assert [epoch for epoch in range(1, 13) if validates_after(epoch, 12, 5)] == [5, 10, 12]
+    assert [epoch for epoch in range(1, 6) if validates_after(epoch, 5, 5)] == [5]
+    assert validates_after(1, 1, 5)
+    assert all(validates_after(epoch, 3, 1) for epoch in (1, 2, 3))

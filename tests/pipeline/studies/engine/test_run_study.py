@@ -12,7 +12,7 @@ from pipeline.runtime.load_settings import preset_values
 from pipeline.runtime.records import CpuArithmetic
 from pipeline.runtime.request import Job, load_request
 from pipeline.stages import arithmetic
-from pipeline.stages.study_catalogue import FOLDER, study_names, study_summaries
+from pipeline.stages.study_catalogue import FOLDER, study_module, study_names, study_summaries
 from pipeline.studies.engine import run_study as engine
 from pipeline.studies.engine.rows import student_rows
 from pipeline.studies.engine.study import Cell, Study
@@ -48,7 +48,7 @@ def steps(root: Path) -> set[str]:
 def test_every_study_is_one_short_file_with_a_summary_and_a_reading():
     assert set(study_names()) >= {"frontier", "networks", "recipes", "members"}
     for name, summary in study_summaries().items():
-        assert len((FOLDER / f"{name}.py").read_text().splitlines()) <= MOST_LINES
+        assert len((FOLDER / f"{study_module(name)}.py").read_text().splitlines()) <= MOST_LINES
         study = engine.load_study(name)
         assert study.reading.count(". ") == 1  # two sentences
         assert summary.endswith(".")
