@@ -3,9 +3,9 @@
 What they do not state of batches and augmentation comes from [distill], as in [quantise].
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.runtime.section import setting
 from pipeline.runtime.training_settings import Fraction, NotNegative, Positive, Seed, TrainingSettings
@@ -68,9 +68,3 @@ class FactoriseSettings(FineTuneSettings):
         "bytes",
         ge=0,
     )
-
-    @model_validator(mode="after")
-    def _a_size_needs_a_form(self) -> Self:
-        if self.size_bytes and self.form == "none":
-            raise ValueError(f"size_bytes: found {self.size_bytes}, but form is none; expected a form, or 0")
-        return self

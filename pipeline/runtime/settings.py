@@ -167,7 +167,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _rewinds_no_further_than_the_start(self) -> "Settings":
         own, epochs = self.prune, self.distill.epochs
-        if own.retraining.startswith("rewind") and own.epochs > epochs:
+        if own.keep < 1.0 and own.retraining.startswith("rewind") and own.epochs > epochs:
             raise ValueError(f"prune.epochs: {own.retraining} by {own.epochs} epochs, the student has {epochs}")
         return self
 

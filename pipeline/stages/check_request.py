@@ -102,6 +102,8 @@ def check_budget(job: Job, classes: tuple[str, ...]) -> None:
     architecture = choose_architecture(job.settings, classes, budget)
     bit_plan(job.settings.quantise, architecture)
     check_warm_start(job, architecture, classes)
+    if (wanted := job.settings.factorise.size_bytes) and not factorises(job.settings):
+        raise RequestError(f"factorise.size_bytes: {wanted}, but factorise.form is none; set a form, or leave it 0")
     if prunes(job.settings) or factorises(job.settings):
         return  # how much smaller its file becomes is not known yet
     best = "low-bit" if precision == "auto" else precision

@@ -92,7 +92,7 @@ def test_what_cannot_be_is_refused(smoke_copy, run_cli):
             ["prune.keep=0.5", "prune.retraining=rewind-rate", "prune.epochs=99"],
             "prune.epochs: rewind-rate by 99 epochs, the student has ",
         ),
-        (["factorise.size_bytes=5"], "size_bytes: found 5, but form is none; expected a form, or 0"),
+        (["factorise.size_bytes=5"], "factorise.size_bytes: 5, but factorise.form is none; set a form, or leave it 0"),
     ):
         code, _, err = run_cli(with_changes(smoke_copy, *changes), smoke_copy.root)
         assert code == 2
