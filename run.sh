@@ -32,6 +32,7 @@ venv=$here/.venv
 active_stamp=$here/.venv.stamp
 requirement_files=("$here/requirements.txt")
 [[ ${1-} != test ]] || requirement_files+=("$here/requirements-test.txt")
+[[ ${1-} != test || " $* " != *" --long "* ]] || requirement_files+=("$here/requirements-optional.txt")
 
 # A stamp holds the requirements themselves, not their digest: comparing needs no other program. The end marks make the
 # key of a plain start a part of the key of `test`, so that an environment made for `test` serves both.

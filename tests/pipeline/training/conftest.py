@@ -16,7 +16,7 @@ from pipeline.data.batches import Normalisation, TrainingSet
 from pipeline.runtime.device import Device
 from pipeline.runtime.tensor_file import load_tensors
 from pipeline.runtime.training_settings import TrainingSettings
-from pipeline.training.loop import EpochResult, TrainingPlan, train
+from pipeline.training.loop import Early, EpochResult, TrainingPlan, train
 from pipeline.training.losses import student_loss
 
 CPU = Device(torch.device("cpu"), torch.float32, "cpu")
@@ -57,6 +57,8 @@ class Probe:
         on_loss: Callable[[Tensor], Tensor] = lambda loss: loss,
         on_epoch: Callable[[EpochResult], None] = lambda _: None,
         images: int = 12,
+        first: int = 0,
+        early: Early | None = None,
     ) -> nn.Module:
         self.folder.mkdir(exist_ok=True)
 
@@ -68,7 +70,8 @@ class Probe:
             on_epoch(result)
 
         device = replace(CPU, processes=self.processes)
-        return train(network, training_set(self.folder, images), loss_of, self.training, device, remember).network
+        plan = replace(self.training, first=first)
+        return train(network, training_set(self.folder, images), loss_of, plan, device, remember, early).network
 
     def facts(self) -> dict[str, object]:
         return load_tensors(self.training.checkpoint)[1]

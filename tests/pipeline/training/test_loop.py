@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.students.families import Network
 from pipeline.data.batches import Normalisation, TrainingSet
 from pipeline.runtime.device import Device
 from pipeline.training.inference import predict_log_probs
-from pipeline.training.loop import TrainingPlan, train
+from pipeline.training.loop import Early, TrainingPlan, train
 from pipeline.training.losses import member_loss
 from pipeline.training.metrics import accuracy
 from pipeline.training.schedule import learning_rate_at
@@ -90,3 +90,36 @@ def test_nothing_is_read_back_within_an_epoch(student, new_probe, tmp_path):
         counts.append(reads.count)
     assert counts[0] == counts[1]
     assert 6 <= counts[0] <= 8  # two per epoch: the first bad step and the mean loss
+
+
+def test_a_training_may_begin_late_in_its_schedule(student, new_probe, tmp_path):
+    probe = new_probe(tmp_path)
+    probe.train(student(), first=2)
+    assert probe.epochs == [3, 4]
+    rates = [learning_rate_at(last, total_steps=12, peak=0.01, warmup_fraction=0.1) for last in (8, 11)]
+    assert [result.learning_rate for result in probe.results] == rates
+
+
+def test_the_network_is_kept_early_and_goes_on_unchanged(student, new_probe, tmp_path):
+    kept: list[dict[str, Tensor]] = []
+
+    def keep(network: nn.Module) -> None:
+        kept.append({name: value.clone() for name, value in network.state_dict().items()})
+
+    whole, short = new_probe(tmp_path / "whole"), new_probe(tmp_path / "short")
+    network = student()
+    last = whole.train(network, early=Early(2, keep)).state_dict()
+    plain = short.train(student())
+    torch.testing.assert_close(dict(last), dict(plain.state_dict()), rtol=0, atol=0)
+    assert len(kept) == 1
+    assert any((kept[0][name] != last[name]).any() for name in last)
+
+
+def test_the_norm_penalty_pulls_the_scales_to_zero(student, new_probe, tmp_path):
+    def scales(penalty: float) -> Tensor:
+        probe = new_probe(tmp_path / str(penalty), norm_penalty=penalty, optimizer="sgd", weight_decay=0.0)
+        trained = probe.train(student())
+        return torch.cat([module.weight for module in trained.modules() if isinstance(module, nn.BatchNorm2d)])
+
+    without, light, strong = (scales(penalty).abs().mean().item() for penalty in (0.0, 0.1, 1.0))
+    assert without > light > strong
