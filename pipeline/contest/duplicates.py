@@ -5,7 +5,7 @@ of the image shrunk to 8 rows and 9 columns is brighter than the one to its left
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -35,9 +35,14 @@ class Duplicates:
     near: tuple[tuple[Image, Image], ...]
 
 
-def find_duplicates(images: Mapping[str, np.ndarray], labels: Mapping[str, Sequence[int]]) -> Duplicates:
+def find_duplicates(
+    images: Mapping[str, np.ndarray],
+    labels: Mapping[str, Sequence[int]],
+    left_out: Mapping[str, Collection[int]] | None = None,
+) -> Duplicates:
     """Duplicates within and across splits. images: by split; labels: of each image, -1 where it is unknown.
 
+    left_out: rows of each split that are not compared, such as those of images that could not be decoded.
     Of images that stand there several times each is paired with the first. Never compares all pairs.
     """
     known = [Image(split, row, label) for split in images for row, label in enumerate(labels[split])]
@@ -45,6 +50,8 @@ def find_duplicates(images: Mapping[str, np.ndarray], labels: Mapping[str, Seque
     first: dict[bytes, int] = {}
     same = []
     for place, digest in enumerate(digests):
+        if left_out and known[place].row in left_out.get(known[place].split, ()):
+            continue
         if first.setdefault(digest, place) != place:
             same.append((known[first[digest]], known[place]))
     alone = np.array(sorted(first.values()), np.int64)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pipeline.contest.contest import Contest
+from pipeline.contest.decode import Broken
 from pipeline.contest.duplicates import Duplicates, Image, find_duplicates
 from pipeline.contest.found_lines import class_counts
 from pipeline.contest.match_ids import shown
@@ -13,10 +14,13 @@ from pipeline.contest.match_ids import shown
 IMBALANCE = 10  # times as many images in the largest class as in the smallest
 
 
-def image_notes(contest: Contest, images: Mapping[str, np.ndarray]) -> list[str]:
-    """Every line about the images of a contest. images: by split, uint8 [N, H, W, 3], decoded."""
+def image_notes(
+    contest: Contest, images: Mapping[str, np.ndarray], broken: Mapping[str, Sequence[Broken]]
+) -> list[str]:
+    """Every line about the images of a contest. images: by split, uint8 [N, H, W, 3]; broken: those not decoded."""
     labels = {split: [record.label for record in contest.splits[split]] for split in images}
-    return balance_notes(contest) + duplicate_notes(contest, find_duplicates(images, labels))
+    left_out = {split: frozenset(found.row for found in broken.get(split, ())) for split in images}
+    return balance_notes(contest) + duplicate_notes(contest, find_duplicates(images, labels, left_out))
 
 
 def balance_notes(contest: Contest) -> list[str]:

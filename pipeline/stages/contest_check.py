@@ -87,7 +87,7 @@ def _say_images(job: Job, contest: Contest) -> list[str]:
     source = opened_contest(job)
     with tempfile.TemporaryDirectory(prefix="check-") as folder:
         decoded = _decode(job, contest, source, Path(folder))
-        notes = image_notes(contest, decoded.images)
+        notes = image_notes(contest, decoded.images, decoded.broken)
     say(_sides_line(job, contest, source))
     say("\n".join(f"note: {note}" for note in notes) or "no duplicates, no class with few images")
     return _faults(job, decoded)

@@ -112,7 +112,7 @@ def _decode(opened: Opened[DecodeSettings]) -> None:
     if broken:
         say(f"prepare: {len(broken)} broken images are left out: {shown([found.file for found in broken])}")
     images = {split: np.load(opened.outputs[split], mmap_mode="r") for split in SPLITS}
-    for note in image_notes(contest, images):
+    for note in image_notes(contest, images, {"testing": decoded["testing"]}):
         say(f"note: {note}")
     hopeless = tuple(found.row for found in decoded["testing"])
     skipped = tuple(found.file for found in broken)

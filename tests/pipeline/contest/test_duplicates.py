@@ -61,6 +61,15 @@ def test_duplicates_within_and_across_splits():
     assert near == [(("training", 1), ("testing", 1))]
 
 
+def test_images_that_are_left_out_are_not_compared():
+    a, b = photo(0), photo(1)
+    images, labels = {"training": np.stack([a, b, a, a])}, {"training": (0, 0, 0, 0)}
+    found = find_duplicates(images, labels, {"training": {0}})
+    assert [(one.row, other.row) for one, other in found.same] == [(2, 3)]
+    found = find_duplicates(images, labels, {"training": {0, 2, 3}})
+    assert (found.same, found.near) == ((), ())
+
+
 def test_equal_digests_are_equal_pixels():
     one, other = photo(1), photo(1)
     other[0, 0, 0] ^= 1
