@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipeline.runtime.console import prefixed, say
 from pipeline.runtime.device import usable_device
 from pipeline.runtime.engine import map_items, worker_count
 from pipeline.runtime.errors import RequestError
-from pipeline.runtime.records import Record
+from pipeline.runtime.records import Record, write_record
 from pipeline.runtime.request import Job, save_request
 from pipeline.runtime.waves import Wave
 from pipeline.stages.arithmetic import with_arithmetic
@@ -26,7 +27,8 @@ from pipeline.stages.run import STAGES, Stage, stage_named
 from pipeline.stages.shipped import shipped_file
 from pipeline.stages.study_catalogue import study_module
 from pipeline.studies.engine.plots import plot_study
-from pipeline.studies.engine.study import Cell, Finished, Options, Study
+from pipeline.studies.engine.study import Cell, Finished, Options, Study, Summary
+from pipeline.studies.engine.study_record import study_record
 from pipeline.studies.engine.tables import table_lines, write_table
 
 Jobs = Sequence[tuple[Cell, Job]]
@@ -42,6 +44,7 @@ def run_study(name: str, job: Job, stated: Mapping[str, Any], budgets: Sequence[
 
     Raises RequestError, before anything is trained.
     """
+    started = time.monotonic()
     usable_device(job.settings.device)  # refuses a device that is not there
     study = load_study(name)
     if budgets and not study.budgets:
@@ -63,7 +66,10 @@ def run_study(name: str, job: Job, stated: Mapping[str, Any], budgets: Sequence[
         for done in _finish(study, jobs, stages):
             finished.append(done)
             _deliver(name, study, job, finished)
-        _say_result(name, study, job, finished)
+        summary = study.summary(finished)
+        _say_result(name, study, job, finished, summary)
+        record = study_record(job, stated, finished, study.reading, summary, time.monotonic() - started)
+        write_record(job.run.submission / f"{name}.json", record)
 
 
 def _stages(study: Study) -> list[Stage]:
@@ -148,8 +154,7 @@ def _deliver(name: str, study: Study, job: Job, finished: Sequence[Finished]) ->
         write_bytes(folder / f"{last.cell.name}.csv", last.job.artifacts.predictions.path.read_bytes())
 
 
-def _say_result(name: str, study: Study, job: Job, finished: Sequence[Finished]) -> None:
-    summary = study.summary(finished)
+def _say_result(name: str, study: Study, job: Job, finished: Sequence[Finished], summary: Summary) -> None:
     for table, rows in summary.tables.items():
         write_table(job.run.submission / f"{table}.csv", rows)
     lines = [*table_lines([row for done in finished for row in done.rows]), *summary.lines]

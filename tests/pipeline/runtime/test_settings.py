@@ -6,7 +6,7 @@ from pipeline.runtime.load_settings import PRESETS, load_settings, preset_names
 from pipeline.runtime.settings import Settings
 
 # eight alike in the reference solution; the best known for their time (README), and the presets that extend them
-ONE_NETWORK = {"reference", "cpu", "quick", "study", "study-cpu"}
+ONE_NETWORK = {"reference", "cpu", "quick", "study", "study-cpu", "advice"}
 
 
 @pytest.mark.parametrize("preset", preset_names())
@@ -24,7 +24,7 @@ def test_presets_load_and_state_their_purpose_and_cost(preset: str):
 
 
 def test_all_presets_are_listed():
-    assert preset_names() == ["cpu", "demo", "families", "gpu", "quick", "reference", "smoke", "study", "study-cpu"]
+    assert preset_names() == ["advice", "cpu", "demo", "families", "gpu", "quick", "reference", "smoke", "study", "study-cpu"]
 
 
 @pytest.mark.parametrize("preset", sorted(set(preset_names()) - ONE_NETWORK))

@@ -1,5 +1,7 @@
 """The studies of the reference's experiments: their cells are settings that exist, their claims name cells."""
 
+import json
+
 import pytest
 
 from pipeline.runtime.folder import RunFolder
@@ -72,7 +74,10 @@ def test_a_study_at_smoke_scale(name: str, small, smoke_run, smoke_arguments, ru
     code, out, err = run_cli([*argv, *labels], tmp_path)
     assert (code, err) == (0, "")
     made = tmp_path / "submissions" / "s"
-    assert {path.name for path in made.iterdir()} >= {f"{name}.csv", f"{name}.png", "findings.csv"}
+    assert {path.name for path in made.iterdir()} >= {f"{name}.csv", f"{name}.png", f"{name}.json", "findings.csv"}
+    record = json.loads((made / f"{name}.json").read_text())
+    assert (record["study"], record["preset"], record["seeds"]) == (name, "smoke", [0])
+    assert [found["verdict"] for found in record["findings"]]
     claims = (made / "findings.csv").read_text().splitlines()[1:]
     module = __import__(f"pipeline.studies.{study_module(name)}", fromlist=["CLAIMS"])
     assert len(claims) == len(module.CLAIMS)
