@@ -107,7 +107,7 @@ def check_budget(job: Job, classes: tuple[str, ...]) -> None:
     if prunes(job.settings) or factorises(job.settings):
         return  # how much smaller its file becomes is not known yet
     best = "low-bit" if precision == "auto" else precision
-    size = expected_bytes(job.settings, architecture, classes, best, COARSEST)
+    size = expected_bytes(job.settings.quantise, architecture, classes, best, COARSEST)
     if size > budget:
         which = "smallest packed file" if precision == "auto" else "packed file"
         about = "about " if best == "low-bit" else ""  # its size depends on the weights

@@ -24,7 +24,7 @@ from pipeline.runtime.steps import Notes, Opened, Step
 from pipeline.runtime.training_settings import QuantiseSettings
 from pipeline.runtime.waves import Wave
 from pipeline.stages.calibration import calibration_images
-from pipeline.stages.student.network import expected_size, load_student
+from pipeline.stages.student.network import expected_bytes, load_student
 from pipeline.stages.student.smaller import pruned_student
 from pipeline.stages.student.training import (
     METRICS,
@@ -99,7 +99,7 @@ def _ranks(
         return ranks_for(found, own.energy)
 
     def size_of(smaller: Architecture) -> int:
-        return expected_size(settings.quantise, smaller, facts.classes, settings.precision)
+        return expected_bytes(settings.quantise, smaller, facts.classes, settings.precision)
 
     try:
         return ranks_within(architecture, found, form, size_of, own.size_bytes)

@@ -85,24 +85,13 @@ def bit_plan(quantise: QuantiseSettings, architecture: Architecture) -> dict[str
 
 
 def expected_bytes(
-    settings: Settings,
-    architecture: Architecture,
-    classes: tuple[str, ...],
-    precision: str,
-    step_scale: float = 1.0,
-) -> int:
-    """Size of the file in bytes: exact for all precisions but low-bit, where `step_scale` multiplies the steps."""
-    return expected_size(settings.quantise, architecture, classes, precision, step_scale)
-
-
-def expected_size(
     quantise: QuantiseSettings,
     architecture: Architecture,
     classes: tuple[str, ...],
     precision: str,
     step_scale: float = 1.0,
 ) -> int:
-    """The same, from the settings that it depends on."""
+    """Size of the file in bytes: exact for all precisions but low-bit, where `step_scale` multiplies the steps."""
     if precision == "low-bit":
         bits = wanted_bits(quantise)
         bits = dataclasses.replace(bits, initial_clip_std=bits.initial_clip_std * step_scale)

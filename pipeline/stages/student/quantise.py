@@ -92,7 +92,10 @@ def _clip_for_limit(job: Job, architecture: Architecture) -> float:
     fill = fits_budget(job.settings) and not (prunes(job.settings) or factorises(job.settings))
     facts = load_contest(job.artifacts.contest.path)
     plan, header = bit_plan(own, architecture), packed_header(architecture, facts, file_settings(job))
-    if not fill and expected_bytes(job.settings, architecture, header.classes, "low-bit") < ROOMY * budget_bytes:
+    if (
+        not fill
+        and expected_bytes(job.settings.quantise, architecture, header.classes, "low-bit") < ROOMY * budget_bytes
+    ):
         return own.initial_clip_std
     student, _ = load_student(float_student(job).path)
     growth = expected_growth(own.epochs, low_bit_before=init_is_low_bit(job.settings.distill.init_from))

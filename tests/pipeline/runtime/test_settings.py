@@ -24,7 +24,18 @@ def test_presets_load_and_state_their_purpose_and_cost(preset: str):
 
 
 def test_all_presets_are_listed():
-    assert preset_names() == ["advice", "cpu", "demo", "families", "gpu", "quick", "reference", "smoke", "study", "study-cpu"]
+    assert preset_names() == [
+        "advice",
+        "cpu",
+        "demo",
+        "families",
+        "gpu",
+        "quick",
+        "reference",
+        "smoke",
+        "study",
+        "study-cpu",
+    ]
 
 
 @pytest.mark.parametrize("preset", sorted(set(preset_names()) - ONE_NETWORK))

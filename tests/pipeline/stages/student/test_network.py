@@ -27,7 +27,7 @@ def test_auto_names_the_network_sized_for_the_budget(kind, budget_bytes):
     chosen = choose(f"auto{kind}", budget_bytes)
     settings = load_settings("cpu", [f"distill.network=auto{kind}"])
     assert choose(name_of(chosen)) == chosen
-    assert expected_bytes(settings, chosen, CLASSES, "low-bit") <= budget_bytes
+    assert expected_bytes(settings.quantise, chosen, CLASSES, "low-bit") <= budget_bytes
 
 
 @pytest.mark.parametrize(
