@@ -4,6 +4,7 @@ import pytest
 
 from models.students.families import STUDENTS, Network
 from models.students.short_form import name_of
+from models.teachers.reference_cnn import reference_architecture
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.load_settings import load_settings
 from pipeline.stages.student.network import bit_plan, choose_architecture, expected_bytes, fits_budget
@@ -19,6 +20,11 @@ def test_names_and_integers():
     student = STUDENTS["reference-student"].architecture(11, 64)
     assert choose("reference-student") == choose("plain-16-0") == student
     assert choose("residual-20-2-80") == Network("residual", (20, 2, 80)).architecture(11, 64)
+
+
+def test_the_large_cnn_of_any_width():
+    assert choose("reference-cnn") == reference_architecture(11, 64)
+    assert choose("reference-cnn-20") == reference_architecture(11, 64, 20)
 
 
 @pytest.mark.parametrize("kind", ["", "-dense-3", "-shuffled-2"])
@@ -44,6 +50,7 @@ def test_auto_names_the_network_sized_for_the_budget(kind, budget_bytes):
         ("shuffled-5-1-20", r"distill\.network: shuffled: 5 channels, expected a multiple of 4"),
         ("residual-512-64-2048", r"distill\.network: .* has \d+ parameters, expected at most"),
         ("auto-grouped-3", r"distill\.network: auto-grouped-3: expected a family of shortresnet, plain, residual"),
+        ("reference-cnn-999", r"distill\.network: .* has \d+ parameters, expected at most"),
         ("auto-residual-99", r"residual: depth 99, expected 1 to 64"),
         ("auto-residual", r"distill\.network: unknown network 'auto-residual'"),
     ],

@@ -108,3 +108,16 @@ def test_the_early_student_is_another_one(smoke_copy, run_cli):
     )
     assert early.keys() == last.keys()
     assert any((early[name] != last[name]).any() for name in early)
+
+
+def test_a_student_of_fewer_images_and_of_the_test_images_alone(smoke_copy, run_cli):
+    for share, network in (("0.5", "reference-plain-cnn"), ("0.0", "reference-student")):
+        changes = [f"distill.training_share={share}", "distill.dropout=0.1", f"distill.network={network}"]
+        code, out, err = run_cli(with_changes(smoke_copy, *changes), smoke_copy.root)
+        assert (code, err) == (0, "")
+        assert "student: epoch " in out
+    argv = with_changes(smoke_copy, "distill.training_share=0.0")
+    code, _, err = run_cli([*argv, "--inductive"], smoke_copy.root)
+    assert code == 2
+    fault = "distill.training_share: 0 leaves nothing to learn from where test images take no part"
+    assert err == f"error: {fault}\n"
