@@ -32,8 +32,8 @@ def check_files(run, run_cli, tmp_path) -> None:
     ("ranking", "retraining", "after"),
     [
         ("taylor", "fine-tune", "each"),
-        ("l1", "reinitialise", "last"),
-        ("batchnorm", "rewind-rate", "last"),
+        pytest.param("l1", "reinitialise", "last", marks=pytest.mark.long),
+        pytest.param("batchnorm", "rewind-rate", "last", marks=pytest.mark.long),
         ("random", "rewind-weights", "each"),
     ],
 )
@@ -60,7 +60,9 @@ def test_a_run_with_pruning(smoke_copy, run_cli, tmp_path, ranking: str, retrain
     assert smoke_copy.redone(before) <= {"deliver"}
 
 
-@pytest.mark.parametrize("form", ["spatial", "channel", "tucker"])
+@pytest.mark.parametrize(
+    "form", ["spatial", *(pytest.param(form, marks=pytest.mark.long) for form in ("channel", "tucker"))]
+)
 def test_a_run_with_low_rank(smoke_copy, run_cli, tmp_path, form: str):
     argv = with_changes(smoke_copy, f"factorise.form={form}", "factorise.energy=0.5", "factorise.epochs=1")
     code, out, err = run_cli(argv, smoke_copy.root)
