@@ -79,7 +79,8 @@ def _carry_out(argv: list[str], root: Path) -> int:
         raise RequestError("run.sh itself does this: ./run.sh test [--long] [arguments of pytest]")
     if name not in COMMANDS:
         data_hint = f" (did you mean --data {name}?)" if Path(name).exists() else ""
-        near = data_hint or nearest(name, [*COMMANDS, "help", OF_RUN_SH])
+        alike = [known for known in (*COMMANDS, "help", OF_RUN_SH) if known[:1] == name[:1]]  # not prune for run
+        near = data_hint or nearest(name, alike)
         raise RequestError(f"unknown command {name!r}{near}; ./run.sh help lists them all")
     parser = _parser(name, COMMANDS[name])
     _refuse_unknown_options(parser, argv)

@@ -61,6 +61,8 @@ def _candidates(rows: tuple[Layer, ...]) -> Iterator[tuple[str, tuple[int, ...]]
         yield from _grouped(convs, hidden)
         yield "studentnet", (width,)
         yield "straight", (width, (len(convs) - 3) // 6, top)
+        if len(convs) > 1:
+            yield "separable", (convs[1].outputs, hidden)
         return
     for family in ("residual", "inverted", "shuffled", "squeezed"):
         yield family, (width, len(blocks) // 3, top)

@@ -58,6 +58,9 @@ def run_stage(stage: Stage, job: Job, member: int | None) -> None:
     """Do one stage of a run that was started before. Raises RequestError when it is too early."""
     if job.request.study:
         raise RequestError(f"--name {job.run.name} is a study; ./run.sh study {job.request.study} goes on with it")
+    if stage.package == "student" and not stage.needed(job):
+        say(f"{stage.name}: is off in run {job.run.name}, nothing to do")
+        return
     if stage.name != STAGES[0].name:
         job.artifacts.contest.digest()  # refuses where the contest has not been read
     if stage.on_device:

@@ -45,7 +45,8 @@ def test_rates_of_a_plain_network():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_layer_has_a_rate(family):
-    integers = {"plain": (4, 8), "grouped": (8, 1, 1, 4), "studentnet": (2,), "dense": (8, 2)}.get(family, (8, 2, 600))
+    known = {"plain": (4, 8), "grouped": (8, 1, 1, 4), "studentnet": (2,), "dense": (8, 2), "separable": (4, 8)}
+    integers = known.get(family, (8, 2, 600))
     architecture = Network(family, integers).architecture(11, 64)
     names = [name.removesuffix(".weight") for name, shape in parameter_shapes(architecture) if len(shape) > 1]
     rates = trained_rates(architecture)

@@ -30,4 +30,4 @@ def test_family_numbers_are_those_in_existing_files():
     assert numbers == {"plain": 1, "grouped": 2, "studentnet": 3} | made
     assert [family_of_id(number) for number in numbers.values()] == list(numbers)
     with pytest.raises(ValueError, match="unknown network family number 13"):
-        family_of_id(12)
+        family_of_id(13)

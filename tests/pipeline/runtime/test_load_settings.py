@@ -77,7 +77,10 @@ def test_presets_in_other_encodings_are_refused(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "match"),
     [
-        ("qick", r"unknown preset 'qick' \(did you mean quick\?\); expected one of cpu, demo, .*, or a \.toml file"),
+        (
+            "qick",
+            r"unknown preset 'qick' \(did you mean quick\?\); expected one of advice, cpu, demo, .*, or a \.toml file",
+        ),
         ("gone.toml", r"preset gone\.toml: no such file"),
         ("../presets/smoke", r"unknown preset '\.\./presets/smoke'"),
         ("xyzzy", r"unknown preset 'xyzzy'; expected one of"),

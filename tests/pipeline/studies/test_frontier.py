@@ -33,7 +33,7 @@ def rows_of(study) -> list[dict[str, str]]:
 
 def test_delivered_files(study):
     expected = {f"{cell}.{kind}" for cell in (*BUDGETS, "reference") for kind in ("bin", "csv")}
-    assert {path.name for path in study[0].iterdir()} == expected | {"frontier.csv", "frontier.png"}
+    assert {path.name for path in study[0].iterdir()} == expected | {"frontier.csv", "frontier.png", "frontier.json"}
 
 
 def test_every_row_is_that_of_its_file(study):

@@ -123,3 +123,9 @@ def test_a_student_of_fewer_images_and_of_the_test_images_alone(smoke_copy, run_
     assert code == 2
     fault = "distill.training_share: 0 leaves nothing to learn from where test images take no part"
     assert err == f"error: {fault}\n"
+
+
+@pytest.mark.parametrize("stage", ["prune", "factorise"])
+def test_a_stage_that_is_off_says_so(smoke_copy, run_cli, stage: str):
+    code, out, err = run_cli([stage, "--name", "tiny"], smoke_copy.root)
+    assert (code, out, err) == (0, f"{stage}: is off in run tiny, nothing to do\n", "")
