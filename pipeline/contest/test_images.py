@@ -32,13 +32,15 @@ def find_test_images(tree: Tree, folder: str, data: DataSettings) -> TestImages:
     if direct:
         return TestImages(tuple(direct))
     files = tree.images_below(home)
-    labels = {file: plain(_first_folder(file, home)) for file in files}
+    labels = {file: plain(_class_folder(file, home, data)) for file in files}
     if len(inside) == 1 and data.class_folders == "":
         return TestImages(tuple(files))  # test/unknown/
     note = f"{home}: its {len(inside)} folders are taken for the classes of the test images; nothing learns from them"
     return TestImages(tuple(files), labels, (note,))
 
 
-def _first_folder(file: str, home: str) -> str:
+def _class_folder(file: str, home: str, data: DataSettings) -> str:
+    """The folder that is the class of an image: the outer one of several, or the inner one where that is asked for."""
     assert is_below(file, home)
-    return parent(file)[len(home) + 1 if home else 0 :].partition("/")[0]
+    folders = parent(file)[len(home) + 1 if home else 0 :].split("/")
+    return folders[-1] if data.class_folders == "inner" else folders[0]

@@ -103,6 +103,17 @@ def test_two_levels_of_class_folders(tmp_path: Path):
     assert read(path, class_folders="inner").classes == ("eel", "gull", "owl")
 
 
+def test_test_images_in_two_levels_of_class_folders(tmp_path: Path):
+    kinds = (("birds", "owl"), ("birds", "gull"), ("fish", "eel"))
+    names = [
+        f"{split}/{kind}/{name}/{n}{split}.jpg" for split in ("train", "test") for kind, name in kinds for n in range(4)
+    ]
+    path = make(tmp_path, names)
+    outer, inner = read(path, class_folders="outer"), read(path, class_folders="inner")
+    assert sorted(outer.test_labels) == [0] * 8 + [1] * 4  # birds, fish
+    assert sorted(inner.test_labels) == [0] * 4 + [1] * 4 + [2] * 4  # eel, gull, owl
+
+
 def test_folders_that_only_wrap_the_images_of_a_class(tmp_path: Path):
     names = [f"train/{name}/images/{n}.JPEG" for name in NAMES for n in range(4)]
     assert read(make(tmp_path, [*names, "test/images/1.JPEG"])).classes == NAMES
