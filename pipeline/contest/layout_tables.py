@@ -1,6 +1,7 @@
 """Kaggle's tables: a file such as train.csv names the images and their classes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.contest.layout_folders import folder_labels
 from pipeline.contest.match_ids import ImageIndex, listed
@@ -8,8 +9,16 @@ from pipeline.contest.parts import Parts
 from pipeline.contest.read_table import read_table
 from pipeline.contest.sample import Sample
 from pipeline.contest.split_folders import SplitFolders
+from pipeline.contest.split_names import SPLIT_WORDS
 from pipeline.contest.test_images import TestImages, find_test_images
-from pipeline.contest.training_tables import LabelTable, label_tables, names_images, read_labels
+from pipeline.contest.training_tables import (
+    LabelTable,
+    has_column_of,
+    label_tables,
+    names_images,
+    read_labels,
+    splits_of_column,
+)
 from pipeline.contest.tree import Tree, is_below, parent
 from pipeline.runtime.data_settings import DataSettings
 from pipeline.runtime.errors import RequestError
@@ -20,8 +29,8 @@ def training_table(
 ) -> str | None:
     """The table of the training labels; None where the labels stand elsewhere.
 
-    A table named for training or labels comes before class folders, any other table after them. Raises RequestError
-    where two tables are equally good and differ.
+    A table named for training or labels comes before class folders. Raises RequestError where two tables are equally
+    good and differ, and where another table may hold other labels than the class folders.
     """
     if data.labels_from in ("folders", "names"):
         return None
@@ -31,12 +40,28 @@ def training_table(
     ranks = label_tables(tree, "training", outside, sample.file if sample else None)
     images = _images_outside(tree, folders)
     naming = {table: rank for table, rank in ranks.items() if names_images(tree, table, images)}
-    usable = {table: rank for table, rank in naming.items() if rank < 2 or not class_folders}
+    of_columns = bool(data.label_column or data.image_column)  # which speak of a table
+    usable = {table: rank for table, rank in naming.items() if rank < 2 or not class_folders or of_columns}
     if not usable:
+        for table in naming:
+            _refuse_other_labels(tree, table, folders, images, data)
         named = [table for table, rank in ranks.items() if rank < 2]
         return named[0] if named and not class_folders and not naming else None
     best = [table for table, rank in usable.items() if rank == min(usable.values())]
     return best[0] if len(best) == 1 else _one_that_reads(tree, best, images, sample, data)
+
+
+def _refuse_other_labels(
+    tree: Tree, table: str, folders: SplitFolders, images: Sequence[str], data: DataSettings
+) -> None:
+    """Raise RequestError for a table that names the images of class folders, and has no column of these classes."""
+    assert folders.training is not None
+    of_folders = folder_labels(tree, folders.training, data)
+    if not has_column_of(tree, table, images, of_folders):
+        raise RequestError(
+            f"{tree.where}: the labels can stand in class folders ({listed(sorted(set(of_folders.values())))}) or in "
+            f"{table}: say which with --set data.labels_from=folders or --set data.labels_from={table}"
+        )
 
 
 def read_tables(
@@ -47,6 +72,9 @@ def read_tables(
     images = _images_outside(tree, folders)
     of_folders = folder_labels(tree, folders.training, data) if class_folders and folders.training else None
     found = read_labels(tree, table, images, asked, data, of_folders)
+    divided = _divided(tree, table, found, folders, images)
+    if divided:
+        return divided
     training, validation, validation_table = _validation(tree, folders, found.labels, images, sample, data)
     known = training | (validation or {})
     unlabelled = [file for file in images if file not in known]
@@ -55,6 +83,21 @@ def read_tables(
     notes = [*folders.notes, *tests.notes, *_notes(table, found, unlisted)]
     column = f"column {found.column} of {table}" + (f", {validation_table}" if validation_table else "")
     return Parts(training, validation, tests.files, tests.labels, False, column, tuple(notes))
+
+
+def _divided(tree: Tree, table: str, found: LabelTable, folders: SplitFolders, images: Sequence[str]) -> Parts | None:
+    """The parts of a contest whose table of labels has a column of splits and whose folders are none; else None."""
+    by_column = splits_of_column(tree, table, images)
+    if by_column is None or folders.testing is not None or folders.validation is not None:
+        return None
+    column, splits = by_column
+    own = {
+        split: {file: text for file, text in found.labels.items() if splits.get(file) == split} for split in SPLIT_WORDS
+    }
+    where = f"column {found.column} of {table}, splits from its column {column}"
+    tests = own["testing"]
+    notes = (*folders.notes, *_notes(table, found, ()))
+    return Parts(own["training"], own["validation"] or None, tuple(tests), tests, False, where, notes)
 
 
 def _validation(
@@ -92,7 +135,8 @@ def _tests(
     Raises RequestError where the sample names images and none is unlabelled.
     """
     if folders.testing is not None:
-        tests = find_test_images(tree, folders.testing, data)
+        # their folders are no classes: those stand in a table
+        tests = replace(find_test_images(tree, folders.testing, data), labels={}, notes=())
         return (tests if sample else _listed_tests(tree, tests, data)), unlabelled
     if sample is not None:
         if not unlabelled:

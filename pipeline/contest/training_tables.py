@@ -21,6 +21,7 @@ LABEL_WORDS = frozenset(["label", "labels", "truth", "groundtruth", "annotation"
 UNNAMED = "Unnamed:"  # what pandas calls a column of line numbers without a name
 HEADERLESS = ".txt"  # such a table has no header: file, class, more
 TXT_COLUMNS = ("image", "label")
+SPLIT_COLUMNS = frozenset(["split", "splits", "subset", "partition", "set"])
 MOST_PIXEL_COLUMNS = 60  # of numbers alone: more are pixels or features
 
 
@@ -93,6 +94,39 @@ def names_images(tree: Tree, table: str, images: Sequence[str]) -> bool:
     index = ImageIndex(images)
     counts = [sum(row >= 0 for row in index.rows(cells)) for _, cells in columns.items()]
     return max(counts, default=0) >= len(columns) / 2
+
+
+def has_column_of(tree: Tree, table: str, images: Sequence[str], labels: Mapping[str, str]) -> bool:
+    """Whether a column of a table has one value for each of these labels, and another for each other one."""
+    columns, files = _columns_and_files(tree, table, images)
+    lines = [(line, labels[file]) for line, file in files.items() if file in labels]
+
+    def is_alike(cells: pd.Series) -> bool:
+        pairs = {(cells.iloc[line], label) for line, label in lines}
+        return bool(pairs) and all(len({pair[end] for pair in pairs}) == len(pairs) for end in (0, 1))
+
+    return any(is_alike(cells) for _, cells in columns.items())
+
+
+def splits_of_column(tree: Tree, table: str, images: Sequence[str]) -> tuple[str, dict[str, str]] | None:
+    """The column of a table that says of each image which split it belongs to, and {file: split}; None without one.
+
+    Its name says so (split, subset, partition, set), and each of its cells is the word of a split.
+    """
+    columns, files = _columns_and_files(tree, table, images)
+    for name, cells in columns.items():
+        words = {cell: split_name(cell) for cell in set(cells)}
+        if SPLIT_COLUMNS & set(words_of(str(name))) and len(words) > 1 and all(words.values()):
+            found = {cell: word.split for cell, word in words.items() if word}
+            return str(name), {file: found[cells.iloc[line]] for line, file in files.items()}
+    return None
+
+
+def _columns_and_files(tree: Tree, table: str, images: Sequence[str]) -> tuple[pd.DataFrame, dict[int, str]]:
+    """The columns of a table, and the image of each line that names one, by the column that names most."""
+    columns, index = _columns(tree, table, table), ImageIndex(images)
+    rows = max((index.rows(cells) for _, cells in columns.items()), key=lambda found: sum(row >= 0 for row in found))
+    return columns, {line: images[row] for line, row in enumerate(rows) if row >= 0}
 
 
 def image_column(

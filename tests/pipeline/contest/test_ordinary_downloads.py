@@ -138,10 +138,42 @@ def test_a_table_of_features_beside_one_of_labels(tmp_path: Path):
     assert read(make(tmp_path, NUMBERED + TESTS, train_labels=TWO, train_features=features)).classes == ("0", "1")
 
 
-def test_any_other_table_comes_after_class_folders(tmp_path: Path):
-    drivers = "subject,img\n" + "".join(f"p{n % 2},{name}{n}.jpg\n" for name in NAMES for n in range(4))
+def test_any_other_table_that_knows_the_class_folders_comes_after_them(tmp_path: Path):
+    drivers = "subject,kind,img\n" + "".join(f"p{n % 2},c-{name},{name}{n}.jpg\n" for name in NAMES for n in range(4))
     contest = read(make(tmp_path, [*folders("train"), "test/1.jpg"], drivers=drivers))
     assert contest.labels_from == "class folders in train"
+
+
+def test_a_table_of_other_labels_than_the_class_folders_is_asked_about(tmp_path: Path):
+    data = "filename,species\n" + "".join(f"{name}{n}.jpg,s{n % 2}\n" for name in NAMES for n in range(4))
+    path = make(tmp_path, [*folders("train"), "test/1.jpg"], data=data)
+    refused(
+        path,
+        r"the labels can stand in class folders \(3 \(ant, bee, cow\)\) or in data\.csv: say which with "
+        r"--set data\.labels_from=folders or --set data\.labels_from=data\.csv",
+    )
+    assert read(path, labels_from="folders").classes == NAMES
+    assert read(path, labels_from="data.csv").classes == read(path, label_column="species").classes == ("s0", "s1")
+    refused(path, "nonsense", label_column="nonsense")
+
+
+def test_a_column_of_splits(tmp_path: Path):
+    splits = ("train", "train", "train", "valid", "test", "test")
+    lines = "".join(f"{n}.jpg,{NAMES[n % 3]},{splits[n % 6]}\n" for n in range(24))
+    path = make(tmp_path, [f"images/{n}.jpg" for n in range(24)], metadata=f"filename,label,split\n{lines}")
+    contest = read(path)
+    assert [len(contest.splits[split]) for split in ("training", "validation", "testing")] == [12, 4, 8]
+    assert contest.test_labels == (1, 2) * 4  # images 4 and 5 of six
+    assert {record.label for record in contest.splits["testing"]} == {-1}
+    assert contest.labels_from == "column label of metadata.csv, splits from its column split"
+
+
+def test_folders_of_test_images_are_no_classes_where_a_table_has_the_labels(tmp_path: Path):
+    table = "id,label\n" + "".join(f"{n},{n % 2}\n" for n in range(8))
+    tests = [f"test/{shard}/{n}.jpg" for shard in (0, 1) for n in range(20 + 2 * shard, 22 + 2 * shard)]
+    contest = read(make(tmp_path, [f"train/{n}.jpg" for n in range(8)] + tests, train=table))
+    assert set(contest.test_labels) <= {-1}
+    assert not [note for note in contest.notes if "classes of the test images" in note]
 
 
 def test_a_label_column_that_is_the_class_folders(tmp_path: Path):
