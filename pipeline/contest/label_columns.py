@@ -44,19 +44,19 @@ def label_texts(
     """Text of the class of each line, and where it stands.
 
     others: the columns that name no images. asked: those of the sample beside its ids. folders: the class folder of
-    each line's image. stated: the column that the user names. Raises RequestError where no column or two could be it,
-    and for a line without a class.
+    each line's image. stated: the column that the user names. A line may have no class, "". Raises RequestError where
+    no column or two could be it.
     """
     asked = list(dict.fromkeys(asked))
     if stated:
         if stated not in columns:
             raise RequestError(f"{where}: no column {stated}; found {listed(list(columns))}")
-        return _of_column(columns, id_column, stated, where), stated
+        return columns[stated].tolist(), stated
     if len(asked) > 1 and set(asked) <= set(others) and _are_zeros_and_ones(columns, asked):
         return _of_one_hot(columns, id_column, asked, where), f"one-hot {', '.join(asked)[:60]}"
     choices = _choices(columns, others, asked, folders)
     if len(choices) == 1:
-        return _of_column(columns, id_column, choices[0], where), choices[0]
+        return columns[choices[0]].tolist(), choices[0]
     hot = [] if choices else _one_hot_columns(columns, others)
     if hot:
         return _of_one_hot(columns, id_column, hot, where), f"one-hot {', '.join(hot)[:60]}"
@@ -76,13 +76,6 @@ def _choices(
         [name for name in others if name.lower() in LABEL_COLUMNS],
     )
     return next((found for found in rules if found), [])
-
-
-def _of_column(columns: pd.DataFrame, id_column: str, name: str, where: str) -> list[str]:
-    empty = columns.loc[columns[name] == "", id_column].tolist()
-    if empty:
-        raise RequestError(f"{where}: images without a label: {listed(empty)}; expected {name} in every line")
-    return columns[name].tolist()
 
 
 def _one_hot_columns(columns: pd.DataFrame, others: Sequence[str]) -> list[str]:

@@ -71,7 +71,8 @@ def read_tables(
     asked = sample.header if sample else ()
     images = _images_outside(tree, folders)
     of_folders = folder_labels(tree, folders.training, data) if class_folders and folders.training else None
-    found = read_labels(tree, table, images, asked, data, of_folders)
+    tests_inside = sample is not None and folders.testing is None  # the sample names images without a label
+    found = read_labels(tree, table, images, asked, data, of_folders, allow_empty=tests_inside)
     divided = _divided(tree, table, found, folders, images)
     if divided:
         return divided

@@ -54,10 +54,13 @@ def read_labels(
     asked: Sequence[str],
     data: DataSettings,
     folder_labels: Mapping[str, str] | None = None,
+    *,
+    allow_empty: bool = False,
 ) -> LabelTable:
     """The labels of a table, in the order of the images.
 
     asked: the header of the sample, empty without one. folder_labels: {file: its class folder}, where there are some.
+    allow_empty: images whose line has no label are left out, as those of a sample are.
     Raises RequestError for a table without images or labels, for an image that is missing, and for one that has two
     labels.
     """
@@ -76,13 +79,16 @@ def read_labels(
     others = [str(other) for other in columns if index.rows(columns[other].tolist()) != rows]
     folders = None if folder_labels is None else [folder_labels.get(images[row]) for row in rows]
     texts, column = label_texts(columns, name, others, asked[1:], folders, data.label_column, where)
+    empty = [id_ for id_, text in zip(columns[name], texts, strict=True) if not text]
+    if empty and not allow_empty:
+        raise RequestError(f"{where}: images without a label: {listed(empty)}; expected {column} in every line")
     labels: dict[str, str] = {}
     for id_, row, text in zip(columns[name], rows, texts, strict=True):
         if labels.setdefault(images[row], text) != text:
             raise RequestError(
                 f"{where}: {name} repeated: {id_}, once {labels[images[row]]} and once {text}; expected one label"
             )
-    return LabelTable({file: labels[file] for file in images if file in labels}, column, tuple(skipped))
+    return LabelTable({file: labels[file] for file in images if labels.get(file)}, column, tuple(skipped))
 
 
 def names_images(tree: Tree, table: str, images: Sequence[str]) -> bool:

@@ -157,6 +157,17 @@ def test_a_table_of_other_labels_than_the_class_folders_is_asked_about(tmp_path:
     refused(path, "nonsense", label_column="nonsense")
 
 
+def test_lines_without_a_label_are_the_test_images_of_the_sample(tmp_path: Path):
+    table = "id,label\n" + "".join(f"{n}.jpg,{NAMES[n % 3] if n < 12 else ''}\n" for n in range(16))
+    sample = "id,label\n" + "".join(f"{n}.jpg,ant\n" for n in range(12, 16))
+    images = [f"images/{n}.jpg" for n in range(16)]
+    contest = read(make(tmp_path, images, train=table, sample_submission=sample))
+    assert contest.submission.ids == ("12.jpg", "13.jpg", "14.jpg", "15.jpg")
+    assert len(contest.splits["training"]) + len(contest.splits["validation"]) == 12
+    few = make(tmp_path / "few", images, train=table, sample_submission=sample.replace("15.jpg,ant\n", ""))
+    refused(few, "without an id: 1")
+
+
 def test_a_column_of_splits(tmp_path: Path):
     splits = ("train", "train", "train", "valid", "test", "test")
     lines = "".join(f"{n}.jpg,{NAMES[n % 3]},{splits[n % 6]}\n" for n in range(24))
