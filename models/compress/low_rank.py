@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from models.students.architecture import Architecture
-from models.students.rows import Block, Conv, Layer, Linear, Operation
+from models.students.rows import Conv, Layer, Linear, named_weights, with_replaced
 
 Form = Literal["spatial", "channel", "tucker"]
 Ranks = Mapping[str, tuple[int, ...]]  # of every layer that may be factorised, one rank for each decomposition
@@ -27,7 +27,7 @@ STEPS_OF_SEARCH = 20  # halvings of the interval of energies: finer than one ran
 def spectra(architecture: Architecture, tensors: Mapping[str, Tensor], form: Form) -> dict[str, tuple[Tensor, ...]]:
     """Return the singular values of every layer that may be factorised, by the name of its module."""
     found = {}
-    for name, row in _factorable(architecture.rows, ""):
+    for name, row in _factorable(architecture.rows):
         weight = tensors[f"{name}.weight"].double()
         found[name] = tuple(torch.linalg.svdvals(matrix) for matrix in _matrices(weight, _form_of(row, form)))
     return found
@@ -61,7 +61,7 @@ def ranks_within(
 
 def low_rank_rows(architecture: Architecture, form: Form, ranks: Ranks) -> Architecture:
     """Return the network whose layers have these ranks."""
-    rows = _replaced(architecture.rows, "", lambda name, row: _thin_rows(row, form, ranks.get(name)))
+    rows = with_replaced(architecture.rows, lambda name, row: _thin_rows(row, form, ranks.get(name)))
     return Architecture(rows, architecture.image_size)
 
 
@@ -73,7 +73,7 @@ def low_rank(
     At full rank it computes the same as before. The last of the layers in a row keeps the name and the BatchNorm.
     """
     kept = dict(tensors)
-    for name, row in _factorable(architecture.rows, ""):
+    for name, row in _factorable(architecture.rows):
         thin = _thin_rows(row, form, ranks.get(name))
         if len(thin) == 1:
             continue
@@ -84,32 +84,10 @@ def low_rank(
     return low_rank_rows(architecture, form, ranks), kept
 
 
-def _factorable(rows: Sequence[Layer], prefix: str) -> Iterator[tuple[str, Weighted]]:
-    for row in rows:
-        match row:
-            case Block():
-                yield from _factorable(row.layers, f"{prefix}{row.name}.")
-            case Conv() if row.groups == 1 and row.form == "square":
-                yield prefix + row.name, row
-            case Linear():
-                yield prefix + row.name, row
-            case _:
-                pass
-
-
-def _replaced(
-    rows: Sequence[Layer], prefix: str, thin: Callable[[str, Weighted], Sequence[Layer]]
-) -> tuple[Layer, ...]:
-    found: list[Layer] = []
-    for row in rows:
-        match row:
-            case Block():
-                found.append(dataclasses.replace(row, layers=_replaced(row.layers, f"{prefix}{row.name}.", thin)))
-            case Operation():
-                found.append(row)
-            case Conv() | Linear():
-                found += thin(prefix + row.name, row)
-    return tuple(found)
+def _factorable(rows: Sequence[Layer]) -> Iterator[tuple[str, Weighted]]:
+    for name, row in named_weights(rows):
+        if isinstance(row, Linear) or (row.groups == 1 and row.form == "square"):
+            yield name, row
 
 
 def _form_of(row: Weighted, form: Form) -> Form:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.compress.channel_units import STAYS, ChannelUnits, channel_units
 from models.students.architecture import Architecture
-from models.students.rows import Block, Conv, Layer, Linear, Operation
+from models.students.rows import Conv, Linear, with_replaced
 
 Space = tuple[str, ...]  # the layers whose outputs its units are
 
@@ -71,7 +71,7 @@ def without_units(
         rows = weight[outputs.to(weight.device)]
         kept[f"{name}.weight"] = rows.clone() if is_depthwise else rows[:, columns.to(weight.device)]
         kept |= {key: tensors[key][outputs.to(weight.device)] for key in _per_output(name, tensors)}
-    rows = _pruned_rows(architecture.rows, units, gone, "")
+    rows = with_replaced(architecture.rows, lambda name, row: (_thinner(row, units[name], gone),))
     return Architecture(rows, architecture.image_size), kept
 
 
@@ -85,22 +85,8 @@ def _per_output(name: str, tensors: Mapping[str, Tensor]) -> list[str]:
     return [key for key in (f"{name}.bias", *norm) if key in tensors]
 
 
-def _pruned_rows(
-    rows: Sequence[Layer], units: Mapping[str, ChannelUnits], gone: frozenset[int], prefix: str
-) -> tuple[Layer, ...]:
-    return tuple(_pruned_row(row, units, gone, prefix) for row in rows)
-
-
-def _pruned_row(row: Layer, units: Mapping[str, ChannelUnits], gone: frozenset[int], prefix: str) -> Layer:
-    match row:
-        case Operation():
-            return row
-        case Block():
-            layers = _pruned_rows(row.layers, units, gone, f"{prefix}{row.name}.")
-            return dataclasses.replace(row, layers=layers)
-        case Conv() | Linear():
-            own = units[prefix + row.name]
-            inputs, outputs = (sum(unit not in gone for unit in end) for end in (own.inputs, own.outputs))
-            if isinstance(row, Conv) and row.groups == row.inputs > 1:
-                return dataclasses.replace(row, inputs=inputs, outputs=outputs, groups=inputs)
-            return dataclasses.replace(row, inputs=inputs, outputs=outputs)
+def _thinner(row: Conv | Linear, own: ChannelUnits, gone: frozenset[int]) -> Conv | Linear:
+    inputs, outputs = (sum(unit not in gone for unit in end) for end in (own.inputs, own.outputs))
+    if isinstance(row, Conv) and row.groups == row.inputs > 1:
+        return dataclasses.replace(row, inputs=inputs, outputs=outputs, groups=inputs)
+    return dataclasses.replace(row, inputs=inputs, outputs=outputs)

@@ -1,7 +1,7 @@
 """The rows of a layer table: what each layer is, not how it is computed (no torch)."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -108,8 +108,29 @@ def numbered_row(row: Layer, place: int) -> Layer:
 
 def with_weights(rows: Iterable[Layer]) -> Iterator[Conv | Linear]:
     """The layers that have weights, those inside blocks too, in order."""
+    return (row for _, row in named_weights(rows))
+
+
+def named_weights(rows: Iterable[Layer], prefix: str = "") -> Iterator[tuple[str, Conv | Linear]]:
+    """The same layers, each with the name of its module."""
     for row in rows:
         if isinstance(row, Block):
-            yield from with_weights(row.layers)
+            yield from named_weights(row.layers, f"{prefix}{row.name}.")
         elif not isinstance(row, Operation):
-            yield row
+            yield prefix + row.name, row
+
+
+def with_replaced(
+    rows: Iterable[Layer], replace: Callable[[str, Conv | Linear], Iterable[Layer]], prefix: str = ""
+) -> tuple[Layer, ...]:
+    """The same rows, each layer that has weights in the form of those that `replace` gives for its name and itself."""
+    found: list[Layer] = []
+    for row in rows:
+        if isinstance(row, Block):
+            layers = with_replaced(row.layers, replace, f"{prefix}{row.name}.")
+            found.append(dataclasses.replace(row, layers=layers))
+        elif isinstance(row, Operation):
+            found.append(row)
+        else:
+            found += replace(prefix + row.name, row)
+    return tuple(found)

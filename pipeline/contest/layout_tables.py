@@ -88,8 +88,10 @@ def read_tables(
 
 def _divided(tree: Tree, table: str, found: LabelTable, folders: SplitFolders, images: Sequence[str]) -> Parts | None:
     """The parts of a contest whose table of labels has a column of splits and whose folders are none; else None."""
+    if folders.testing is not None or folders.validation is not None:
+        return None
     by_column = splits_of_column(tree, table, images)
-    if by_column is None or folders.testing is not None or folders.validation is not None:
+    if by_column is None:
         return None
     column, splits = by_column
     own = {

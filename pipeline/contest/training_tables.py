@@ -94,12 +94,10 @@ def read_labels(
 def names_images(tree: Tree, table: str, images: Sequence[str]) -> bool:
     """Whether a table can be read and one of its columns names at least half of its lines' images."""
     try:
-        columns = _columns(tree, table, table)
+        columns, files = _columns_and_files(tree, table, images)
     except RequestError:
         return False
-    index = ImageIndex(images)
-    counts = [sum(row >= 0 for row in index.rows(cells)) for _, cells in columns.items()]
-    return max(counts, default=0) >= len(columns) / 2
+    return len(files) >= len(columns) / 2
 
 
 def has_column_of(tree: Tree, table: str, images: Sequence[str], labels: Mapping[str, str]) -> bool:

@@ -49,6 +49,16 @@ class PruneSettings(FineTuneSettings):
     after: Literal["last", "each"] = setting("last", "the passes follow the last step, or every step")
     seed: Seed = setting(0, "seed of the random ranking")
 
+    @property
+    def is_on(self) -> bool:
+        """Whether filters are pruned."""
+        return self.keep < 1.0
+
+    @property
+    def rewound_epochs(self) -> int:
+        """By how many epochs before the student's end its weights are rewound; 0: not at all."""
+        return self.epochs if self.is_on and self.retraining == "rewind-weights" else 0
+
 
 class FactoriseSettings(FineTuneSettings):
     """Low rank: layers as two or three thinner ones in a row, where that makes them smaller."""
@@ -68,3 +78,8 @@ class FactoriseSettings(FineTuneSettings):
         "bytes",
         ge=0,
     )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether layers become low-rank."""
+        return self.form != "none"

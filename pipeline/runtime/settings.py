@@ -140,6 +140,10 @@ class Settings(Section):
     pack: PackSettings = PackSettings()
     device: DeviceSettings = DeviceSettings()
 
+    def makes_smaller(self) -> bool:
+        """Whether the student loses filters or ranks after its training."""
+        return self.prune.is_on or self.factorise.is_on
+
     def tta_flip(self) -> bool:
         """Whether a packed file predicts with flip TTA: only where the student's last training used flips."""
         flipped_last = self.quantise.augment.flip or not self.quantise.epochs
@@ -167,7 +171,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _rewinds_no_further_than_the_start(self) -> "Settings":
         own, epochs = self.prune, self.distill.epochs
-        if own.keep < 1.0 and own.retraining.startswith("rewind") and own.epochs > epochs:
+        if own.is_on and own.retraining.startswith("rewind") and own.epochs > epochs:
             raise ValueError(f"prune.epochs: {own.retraining} by {own.epochs} epochs, the student has {epochs}")
         return self
 

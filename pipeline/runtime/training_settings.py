@@ -69,6 +69,15 @@ class ProgressiveTrainingSettings(TrainingSettings):
         max_length=64,
     )
 
+    @classmethod
+    def of(cls, section: TrainingSettings, epochs: int | None = None) -> Self:
+        """What decides the training of a section, for its own number of epochs or another one."""
+        shared = [name for name in cls.model_fields if name in type(section).model_fields]
+        values: dict[str, Any] = {name: getattr(section, name) for name in shared}
+        if epochs is not None:
+            values["epochs"] = epochs
+        return cls(**values)
+
     @model_validator(mode="after")
     def _every_size_has_an_epoch(self) -> Self:
         if len(self.sizes) > self.epochs:

@@ -12,7 +12,6 @@ from pipeline.contest.source import Source
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
 from pipeline.stages.student.network import bit_plan, choose_architecture, expected_bytes
-from pipeline.stages.student.smaller import factorises, prunes
 from pipeline.stages.student.warm_start import check_warm_start
 from pipeline.stages.teacher.given_soft_labels import load_given_soft_labels
 
@@ -102,9 +101,9 @@ def check_budget(job: Job, classes: tuple[str, ...]) -> None:
     architecture = choose_architecture(job.settings, classes, budget)
     bit_plan(job.settings.quantise, architecture)
     check_warm_start(job, architecture, classes)
-    if (wanted := job.settings.factorise.size_bytes) and not factorises(job.settings):
+    if (wanted := job.settings.factorise.size_bytes) and not job.settings.factorise.is_on:
         raise RequestError(f"factorise.size_bytes: {wanted}, but factorise.form is none; set a form, or leave it 0")
-    if prunes(job.settings) or factorises(job.settings):
+    if job.settings.makes_smaller():
         return  # how much smaller its file becomes is not known yet
     best = "low-bit" if precision == "auto" else precision
     size = expected_bytes(job.settings.quantise, architecture, classes, best, COARSEST)

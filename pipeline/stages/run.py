@@ -81,7 +81,7 @@ STAGES = (
         "Remove filters from the student, where prune.keep asks for it.",
         "student, clean images, soft labels; where it trains student views and labels",
         "the student with fewer filters, one per step",
-        needed=lambda job: job.settings.prune.keep < 1.0,
+        needed=lambda job: job.settings.prune.is_on,
     ),
     Stage(
         "factorise",
@@ -89,7 +89,7 @@ STAGES = (
         "Make layers of the student low-rank, where factorise.form asks for it.",
         "student, soft labels; where it trains student views and labels",
         "the student with low-rank layers",
-        needed=lambda job: job.settings.factorise.form != "none",
+        needed=lambda job: job.settings.factorise.is_on,
     ),
     Stage(
         "quantise",

@@ -1,9 +1,8 @@
 """One network of 40.7 MB to about 1 MB: pruning, low rank, quantisation and distillation."""
 
-from pipeline.studies.engine.findings import Claim, findings
-from pipeline.studies.engine.methods import methods
-from pipeline.studies.engine.rows import rows_by_precision
-from pipeline.studies.engine.study import Cell, Options, Study
+from pipeline.studies.engine.findings import Claim
+from pipeline.studies.engine.methods import methods, study_of_methods
+from pipeline.studies.engine.study import Cell, Options
 
 CLAIMS = (
     Claim(
@@ -20,8 +19,4 @@ def cells(options: Options) -> list[Cell]:
     return methods(options, size_bytes=1_000_000, keep=0.15, distilled="reference-plain-cnn")
 
 
-READING = "Up and left is better: more accuracy in fewer bytes. " + (
-    "Every point comes from the same network but for the distilled ones and the one beside them."
-)
-AXES = ("packed_bytes", "validation_accuracy")
-STUDY = Study(cells, *AXES, READING, rows_by_precision, (), logarithmic=True, summary=findings(*CLAIMS))
+STUDY = study_of_methods(cells, CLAIMS)

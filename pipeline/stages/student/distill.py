@@ -21,7 +21,6 @@ from pipeline.runtime.console import say
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
 from pipeline.runtime.section import Section
-from pipeline.runtime.settings import Settings
 from pipeline.runtime.steps import Notes, Opened, Step
 from pipeline.runtime.training_settings import ProgressiveTrainingSettings
 from pipeline.runtime.waves import Wave
@@ -54,28 +53,22 @@ class DistillStepSettings(Section):
 
 def distill(job: Job) -> Iterator[Wave]:
     """Train the student on the views and their soft labels."""
-    own, artifacts, shared = job.settings.distill, job.artifacts, ProgressiveTrainingSettings.model_fields
+    own, artifacts = job.settings.distill, job.artifacts
     artifacts.contest.digest()  # refuses where the contest has not been read
     classes = load_contest(artifacts.contest.path).classes
     architecture = choose_architecture(job.settings, classes, job.request.budget_bytes)
     _check_sizes(own.sizes, architecture)
     check_warm_start(job, architecture, classes)
     settings = DistillStepSettings(
-        training=ProgressiveTrainingSettings(**{name: getattr(own, name) for name in shared}),
+        training=ProgressiveTrainingSettings.of(own),
         learning=learning_settings(job, only_final_phase=False),
         architecture=architecture_json.to_json(architecture),
-        early_epochs=rewound_epochs(job.settings),
+        early_epochs=job.settings.prune.rewound_epochs,
     )
     inputs = student_inputs(job) | ({INIT_FROM: GivenFile(Path(own.init_from))} if own.init_from else {})
     outputs = {OUTPUT: artifacts.student, METRICS: artifacts.student_metrics}
-    outputs |= {EARLY: artifacts.early_student} if rewound_epochs(job.settings) else {}
+    outputs |= {EARLY: artifacts.early_student} if job.settings.prune.rewound_epochs else {}
     yield Wave([Step(job.run, artifacts.student.step, 4, inputs, settings, outputs, _distill)])
-
-
-def rewound_epochs(settings: Settings) -> int:
-    """By how many epochs pruning rewinds the weights."""
-    own = settings.prune
-    return own.epochs if own.keep < 1.0 and own.retraining == "rewind-weights" else 0
 
 
 def _early(opened: Opened[DistillStepSettings], architecture: Architecture) -> Early | None:

@@ -8,13 +8,10 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from models.compress.batchnorm_recalibration import recalibrate_batchnorm
 from models.compress.low_rank import Form, low_rank, ranks_for, ranks_within, spectra
 from models.students.architecture import Architecture
 from models.students.build import build_student, count_parameters
 from pipeline.contest.facts import ContestFacts, load_contest
-from pipeline.data.batches import Normalisation
-from pipeline.data.soft_labels import load_soft_labels
 from pipeline.runtime.compression_settings import FactoriseSettings
 from pipeline.runtime.console import say
 from pipeline.runtime.errors import RequestError
@@ -23,19 +20,15 @@ from pipeline.runtime.section import Section
 from pipeline.runtime.steps import Notes, Opened, Step
 from pipeline.runtime.training_settings import QuantiseSettings
 from pipeline.runtime.waves import Wave
-from pipeline.stages.calibration import calibration_images
 from pipeline.stages.student.network import expected_bytes, load_student
 from pipeline.stages.student.smaller import pruned_student
+from pipeline.stages.student.train_on import train_on
 from pipeline.stages.student.training import (
     METRICS,
     OUTPUT,
     LearningSettings,
     learning_settings,
-    save_trained,
     student_inputs,
-    train_student,
-    training_device,
-    validate_student,
 )
 
 
@@ -73,18 +66,8 @@ def _factorise(opened: Opened[FactoriseStepSettings]) -> Notes:
     smaller, tensors = low_rank(architecture, student.state_dict(), form, ranks)
     network = build_student(smaller)
     network.load_state_dict(tensors)
-    parameters, device = count_parameters(network), training_device(opened, own)
-    say(f"low-rank student: {form}, {parameters:,} of {count_parameters(student):,} parameters")
-    seconds = 0.0
-    if own.epochs:
-        trained = train_student(opened, network, own, stage="factorise", device=device)
-        network, seconds = trained.network, trained.earlier_seconds
-    else:
-        images = calibration_images(opened.inputs["clean training"], Normalisation(facts.mean, facts.std))
-        recalibrate_batchnorm(network, images)
-    figures = validate_student(opened, network, facts, load_soft_labels(opened.inputs["soft labels"]), device)
-    save_trained(opened, network, smaller, own.epochs)
-    return {"parameters": parameters, "device": device.description, "earlier_seconds": seconds, **figures}
+    say(f"low-rank student: {form}, {count_parameters(network):,} of {count_parameters(student):,} parameters")
+    return train_on(opened, network, smaller, own if own.epochs else None, stage="factorise")
 
 
 def _ranks(

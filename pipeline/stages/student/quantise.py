@@ -25,7 +25,7 @@ from pipeline.stages.student.network import (
     load_student,
     packed_header,
 )
-from pipeline.stages.student.smaller import factorises, float_student, prunes, trained_architecture
+from pipeline.stages.student.smaller import float_student, trained_architecture
 from pipeline.stages.student.training import (
     METRICS,
     OUTPUT,
@@ -89,7 +89,7 @@ def expected_growth(epochs: int, *, low_bit_before: bool) -> float:
 def _clip_for_limit(job: Job, architecture: Architecture) -> float:
     """The clip with which the student's file is expected to end just below the budget, from its weights as they are."""
     budget_bytes, own = job.request.budget_bytes, job.settings.quantise
-    fill = fits_budget(job.settings) and not (prunes(job.settings) or factorises(job.settings))
+    fill = fits_budget(job.settings) and not job.settings.makes_smaller()
     facts = load_contest(job.artifacts.contest.path)
     plan, header = bit_plan(own, architecture), packed_header(architecture, facts, file_settings(job))
     if (

@@ -6,18 +6,7 @@ from models.students.architecture import Architecture
 from pipeline.runtime.artifacts import Artifact
 from pipeline.runtime.errors import RequestError
 from pipeline.runtime.request import Job
-from pipeline.runtime.settings import Settings
 from pipeline.stages.student.network import load_architecture
-
-
-def prunes(settings: Settings) -> bool:
-    """Whether filters are pruned."""
-    return settings.prune.keep < 1.0
-
-
-def factorises(settings: Settings) -> bool:
-    """Whether layers become low-rank."""
-    return settings.factorise.form != "none"
 
 
 def pruning_steps(job: Job) -> list[dict[Space, int]]:
@@ -28,28 +17,28 @@ def pruning_steps(job: Job) -> list[dict[Space, int]]:
     own = job.settings.prune
     units = spaces(channel_units(load_architecture(job.artifacts.student.path)))
     sizes = {names: len(found) for names, found in units.items()}
-    shares = pruning_shares(sizes, own.keep, own.rate) if prunes(job.settings) else []
-    if prunes(job.settings) and not shares:
+    shares = pruning_shares(sizes, own.keep, own.rate)
+    if own.is_on and not shares:
         raise RequestError(f"prune.keep: {own.keep} removes no filter of any layer; set it lower, or to 1.0")
     return [pruning_counts(sizes, share) for share in shares]
 
 
 def pruned_student(job: Job) -> Artifact:
     """The student after the last step of pruning; without any the distilled one."""
-    steps = len(pruning_steps(job)) if prunes(job.settings) else 0
+    steps = len(pruning_steps(job)) if job.settings.prune.is_on else 0
     return job.artifacts.pruned_student(steps) if steps else job.artifacts.student
 
 
 def float_student(job: Job) -> Artifact:
     """The student that is rounded and packed."""
-    return job.artifacts.factorised_student if factorises(job.settings) else pruned_student(job)
+    return job.artifacts.factorised_student if job.settings.factorise.is_on else pruned_student(job)
 
 
 def student_steps(job: Job) -> list[str]:
     """The names of all steps that make the packed student, in order."""
-    pruned = range(1, len(pruning_steps(job)) + 1) if prunes(job.settings) else ()
+    pruned = range(1, len(pruning_steps(job)) + 1) if job.settings.prune.is_on else ()
     steps = [job.artifacts.student.step, *(job.artifacts.pruned_student(step).step for step in pruned)]
-    steps += [job.artifacts.factorised_student.step] if factorises(job.settings) else []
+    steps += [job.artifacts.factorised_student.step] if job.settings.factorise.is_on else []
     return [*steps, job.artifacts.quantised_student.step, job.artifacts.pack_record.step]
 
 

@@ -1,6 +1,10 @@
 """The cells of the two studies that make one large network small, each method on its own and together."""
 
-from pipeline.studies.engine.study import Cell, Options
+from collections.abc import Callable, Sequence
+
+from pipeline.studies.engine.findings import Claim, findings
+from pipeline.studies.engine.rows import rows_by_precision
+from pipeline.studies.engine.study import Cell, Options, Study
 
 ORIGINAL = "reference-cnn"  # 40.7 MB in float32
 HARD = {"distill.alpha": 0.0, "distill.temperature": 1.0, "distill.init_from": ""}
@@ -33,3 +37,18 @@ def methods(options: Options, *, size_bytes: int, keep: float, distilled: str) -
         slim = {"prune.keep": MOST_PRUNED, "prune.rate": MOST_PRUNED}
         found.append(Cell("distilled, pruned, 8 bits", advised | slim, seed, BUDGET_BYTES))
     return found
+
+
+def study_of_methods(cells: Callable[[Options], Sequence[Cell]], claims: Sequence[Claim]) -> Study:
+    """How both studies are drawn and read."""
+    return Study(
+        cells=cells,
+        x="packed_bytes",
+        y="validation_accuracy",
+        reading="Up and left is better: more accuracy in fewer bytes. "
+        "Every point comes from the same network but for the distilled ones and the one beside them.",
+        rows=rows_by_precision,
+        budgets=(),
+        summary=findings(*claims),
+        logarithmic=True,
+    )
